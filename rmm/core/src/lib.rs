@@ -1,2 +1,28 @@
-//! Placeholder.
+//! The Realm Management Monitor, without the hardware it runs on.
+//!
+//! A call of the host enters at [`Rmm::call`] with its registers and leaves with the registers of
+//! the reply. Whatever the RMM does to the machine in between goes through the trait
+//! [`Machine`], so the same code runs at R-EL2 (`rmm-hw`) and on the development machine against
+//! a fake whose memory knows which world owns each granule (`tests/fake-machine`).
+//!
+//! | Module | What lives there |
+//! |---|---|
+//! | [`boot`] | checks of what EL3 hands over: registers, manifest; the memory that follows from it |
+//! | [`features`] | what the CPU offers to Realms, as the RMI reports it |
+//! | [`granule`] | state of every granule, locks, tokens for granules in motion |
+//! | `dispatch` | one match: function identifier → command; checks after every call |
+//! | `rmi` | one file per family of commands |
+//! | [`error`] | *reply* (a code for the caller) and *fatal* (the RMM stops serving) |
 #![no_std]
+#![forbid(unsafe_code)]
+
+pub mod boot;
+mod dispatch;
+pub mod error;
+pub mod features;
+pub mod granule;
+mod machine;
+mod rmi;
+
+pub use dispatch::{Call, Reply, Rmm};
+pub use machine::Machine;

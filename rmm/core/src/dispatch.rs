@@ -1,0 +1,144 @@
+//! From the registers of a call to those of its reply.
+
+use core::cell::Cell;
+
+use rmm_abi::rmi::{FeatureRegister0, ReturnCode, fid};
+use rmm_abi::smc;
+
+use crate::error::{Error, Fatal};
+use crate::granule::GranuleTable;
+use crate::{Machine, rmi};
+
+/// X0 to X7 of a call of the host.
+pub type Call = [u64; 8];
+
+/// X0 to X4 of the reply.
+pub type Reply = [u64; 5];
+
+/// The state of the RMM that all CPUs share.
+#[derive(Debug)]
+pub struct Rmm<'m> {
+    pub(crate) granules: GranuleTable<'m>,
+    /// Feature register 0, packed once because every reader wants the word.
+    pub(crate) features: u64,
+}
+
+/// What a command may use while it serves one call.
+#[derive(Debug)]
+pub(crate) struct Context<'c, M> {
+    pub(crate) rmm: &'c Rmm<'c>,
+    pub(crate) machine: &'c M,
+    /// Granules that this call has locked.
+    pub(crate) locks: Cell<usize>,
+}
+
+/// Outcome of a command: X0, and X1 to X3 as far as it has outputs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: ReturnCode,
+    pub(crate) outputs: [u64; 3],
+}
+
+impl Outcome {
+    /// A command that succeeded and has nothing more to say.
+    pub(crate) const SUCCESS: Self = Self {
+        code: ReturnCode::SUCCESS,
+        outputs: [0; 3],
+    };
+}
+
+impl<'m> Rmm<'m> {
+    /// An RMM that tracks these granules and offers these features.
+    pub const fn new(granules: GranuleTable<'m>, features: FeatureRegister0) -> Self {
+        Self {
+            granules,
+            features: features.word(),
+        }
+    }
+
+    /// Serves one call of the host on the CPU of `machine`.
+    ///
+    /// X4 of the caller comes back unless the command has an output there; X1 to X3 are zero
+    /// where they carry none.
+    ///
+    /// # Errors
+    ///
+    /// [`Fatal`]: no reply may be given, and no further call served on any CPU.
+    pub fn call<M: Machine>(&self, machine: &M, call: &Call) -> Result<Reply, Fatal> {
+        let context = Context {
+            rmm: self,
+            machine,
+            locks: Cell::new(0),
+        };
+        let function = call[0] & !smc::SVE_HINT;
+        let outcome = command(&context, function, call);
+        check_exit(function, context.locks.get(), machine.mapped_granules())?;
+        let x4 = call[4];
+        Ok(match outcome {
+            Some(Ok(Outcome {
+                code,
+                outputs: [x1, x2, x3],
+            })) => [code.word(), x1, x2, x3, x4],
+            Some(Err(Error::Reply(code))) => [code.word(), 0, 0, 0, x4],
+            Some(Err(Error::Fatal(fatal))) => return Err(fatal),
+            None => [smc::NOT_SUPPORTED, 0, 0, 0, x4],
+        })
+    }
+}
+
+/// The command behind a function identifier; `None` when there is none.
+fn command<M: Machine>(
+    context: &Context<'_, M>,
+    function: u64,
+    call: &Call,
+) -> Option<Result<Outcome, Error>> {
+    let [_, x1, ..] = *call;
+    Some(match function {
+        fid::VERSION => Ok(rmi::version::version(x1)),
+        fid::FEATURES => Ok(rmi::features::features(context, x1)),
+        fid::GRANULE_DELEGATE => rmi::granule::delegate(context, x1),
+        fid::GRANULE_UNDELEGATE => rmi::granule::undelegate(context, x1),
+        _ => return None,
+    })
+}
+
+/// What must hold after every call, whatever it was and however it ended.
+fn check_exit(function: u64, locks: usize, mapped: usize) -> Result<(), Fatal> {
+    if locks != 0 {
+        return Err(Fatal::LocksHeld {
+            function,
+            count: locks,
+        });
+    }
+    if mapped != 0 {
+        return Err(Fatal::GranulesMapped {
+            function,
+            count: mapped,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_leaves_something_behind_is_fatal() {
+        assert_eq!(check_exit(1, 0, 0), Ok(()));
+        assert_eq!(
+            check_exit(1, 2, 0),
+            Err(Fatal::LocksHeld {
+                function: 1,
+                count: 2
+            })
+        );
+        assert_eq!(
+            check_exit(1, 0, 3),
+            Err(Fatal::GranulesMapped {
+                function: 1,
+                count: 3
+            })
+        );
+    }
+}

@@ -1,0 +1,386 @@
+//! The boot manifest: every version, every field that can be wrong, and bytes that are no
+//! manifest at all.
+#![allow(missing_docs)]
+
+use proptest::prelude::*;
+use rmm_abi::el3::BootCode;
+use rmm_abi::manifest::{Console, DramBank, List, Manifest};
+use rmm_abi::{GRANULE_SIZE, Version};
+use rmm_core::boot::{BootError, BootManifest, BootParameters, ConsoleKind, MemoryPlan};
+use rmm_core::granule::GranuleAddress;
+use zerocopy::IntoBytes;
+
+const PAGE_ADDRESS: u64 = 0x418f_f000;
+const BANKS_AT: usize = 256;
+const CONSOLES_AT: usize = 2048;
+const UART: Console = Console {
+    base: 0x900_0000,
+    map_pages: 1,
+    name: *b"pl011\0\0\0",
+    clock_hz: 1,
+    baud_rate: 115_200,
+    flags: 0,
+};
+
+fn address(address: u64) -> GranuleAddress {
+    GranuleAddress::new(address).unwrap()
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+}
+
+fn list(count: usize, offset: usize, words: impl Iterator<Item = u64>) -> List {
+    let mut list = List {
+        count: count as u64,
+        address: PAGE_ADDRESS + offset as u64,
+        checksum: 0,
+    };
+    list.checksum = words
+        .fold(list.count.wrapping_add(list.address), u64::wrapping_add)
+        .wrapping_neg();
+    list
+}
+
+/// A shared page with a manifest, put together field by field.
+struct Page {
+    manifest: Manifest,
+    bytes: [u8; GRANULE_SIZE],
+}
+
+impl Page {
+    fn new(banks: &[DramBank], consoles: &[Console]) -> Self {
+        let mut page = Self {
+            manifest: Manifest::default(),
+            bytes: [0; GRANULE_SIZE],
+        };
+        page.manifest.version = 5;
+        page.set_banks(banks);
+        page.put(CONSOLES_AT, consoles.as_bytes());
+        page.manifest.consoles = list(consoles.len(), CONSOLES_AT, words(consoles.as_bytes()));
+        page
+    }
+
+    fn good() -> Self {
+        Self::new(
+            &[
+                bank(0x4000_0000, 0xc000_0000),
+                bank(0x8_8000_0000, 0x8000_0000),
+            ],
+            &[UART],
+        )
+    }
+
+    fn set_banks(&mut self, banks: &[DramBank]) {
+        self.put(BANKS_AT, banks.as_bytes());
+        self.manifest.dram = list(banks.len(), BANKS_AT, words(banks.as_bytes()));
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn read(&self) -> Result<BootManifest, BootError> {
+        let mut bytes = self.bytes;
+        bytes[..size_of::<Manifest>()].copy_from_slice(self.manifest.as_bytes());
+        BootManifest::read(&bytes, address(PAGE_ADDRESS), 48)
+    }
+
+    fn error(&self) -> BootError {
+        self.read().expect_err("the manifest must be refused")
+    }
+}
+
+const fn bank(base: u64, size: u64) -> DramBank {
+    DramBank { base, size }
+}
+
+#[test]
+fn a_manifest_of_today() {
+    let manifest = Page::good().read().unwrap();
+    assert_eq!(manifest.version, Version::new(0, 5));
+    assert_eq!(manifest.dram.granules(), 0xc_0000 + 0x8_0000);
+    assert_eq!(
+        manifest.dram.iter().collect::<Vec<_>>(),
+        [(0x4000_0000, 0xc000_0000), (0x8_8000_0000, 0x8000_0000)]
+    );
+    let consoles: Vec<_> = manifest.consoles().collect();
+    assert_eq!(consoles.len(), 1);
+    assert_eq!(
+        (consoles[0].base.get(), consoles[0].kind),
+        (0x900_0000, ConsoleKind::Pl011)
+    );
+}
+
+#[test]
+fn versions() {
+    let mut page = Page::good();
+    for (word, banks, consoles) in [
+        (1, 0, 0),
+        (2, 2, 0),
+        (3, 2, 1),
+        (4, 2, 1),
+        (5, 2, 1),
+        (0xffff, 2, 1),
+    ] {
+        page.manifest.version = word;
+        let manifest = page.read().unwrap();
+        assert_eq!(manifest.dram.count(), banks, "version word {word:#x}");
+        assert_eq!(
+            manifest.consoles().count(),
+            consoles,
+            "version word {word:#x}"
+        );
+    }
+    for word in [0, 0x1_0000, 0x2_0000, 0x8000_0005] {
+        page.manifest.version = word;
+        assert_eq!(page.error(), BootError::ManifestVersion { word });
+        assert_eq!(page.error().code(), BootCode::ManifestVersion);
+    }
+}
+
+#[test]
+fn fields_beyond_the_version_are_not_looked_at() {
+    let mut page = Page::good();
+    page.manifest.version = 2;
+    page.manifest.consoles = List {
+        count: u64::MAX,
+        address: 1,
+        checksum: 7,
+    };
+    assert!(page.read().is_ok());
+    page.manifest.version = 1;
+    page.manifest.dram = List {
+        count: 3,
+        address: 0,
+        checksum: 7,
+    };
+    assert!(page.read().is_ok());
+}
+
+#[test]
+fn lists_must_be_in_the_page() {
+    let end = PAGE_ADDRESS + GRANULE_SIZE as u64;
+    for (count, at) in [
+        (1, 0),
+        (1, PAGE_ADDRESS - 16),
+        (1, PAGE_ADDRESS - 8),
+        (1, end - 8),
+        (1, end),
+        (2, end - 16),
+        (1, PAGE_ADDRESS + 4),
+        (1, u64::MAX - 7),
+    ] {
+        let mut page = Page::good();
+        page.manifest.dram = List {
+            count,
+            address: at,
+            checksum: 0,
+        };
+        assert_eq!(
+            page.error(),
+            BootError::ListOutside {
+                list: "DRAM",
+                count,
+                address: at
+            }
+        );
+        assert_eq!(page.error().code(), BootCode::ManifestData);
+    }
+    for count in [86, 1 << 32, u64::MAX / 48, u64::MAX] {
+        let mut page = Page::good();
+        page.manifest.consoles.count = count;
+        assert!(
+            matches!(
+                page.error(),
+                BootError::ListOutside {
+                    list: "console",
+                    ..
+                }
+            ),
+            "{count}"
+        );
+    }
+}
+
+#[test]
+fn checksums_must_be_right() {
+    let mut page = Page::good();
+    page.manifest.dram.checksum ^= 1;
+    assert_eq!(page.error(), BootError::ListChecksum { list: "DRAM" });
+    let mut page = Page::good();
+    page.bytes[BANKS_AT + 9] ^= 1;
+    assert_eq!(page.error(), BootError::ListChecksum { list: "DRAM" });
+    let mut page = Page::good();
+    page.manifest.consoles.checksum ^= 1 << 40;
+    assert_eq!(page.error(), BootError::ListChecksum { list: "console" });
+    assert_eq!(page.error().code(), BootCode::ManifestData);
+}
+
+#[test]
+fn the_console_checksum_of_older_firmware_leaves_out_name_and_flags() {
+    let mut page = Page::good();
+    let summed = [UART.base, UART.map_pages, UART.clock_hz, UART.baud_rate];
+    page.manifest.consoles = list(1, CONSOLES_AT, summed.into_iter());
+    assert_eq!(page.read().unwrap().consoles().count(), 1);
+}
+
+#[test]
+fn dram_must_make_sense() {
+    let fine = bank(0x4000_0000, 0x4000_0000);
+    for (wrong, why) in [
+        (bank(0, 0x1000), "at zero"),
+        (bank(0x8000_0800, 0x1000), "misaligned base"),
+        (bank(0x8000_0000, 0x1800), "not whole granules"),
+        (bank(0x8000_0000, 0), "empty"),
+        (bank(0x7fff_f000, 0x1000), "overlaps"),
+        (bank(0x1000, 0x1000), "not ascending"),
+        (bank(1 << 48, 0x1000), "beyond the address space"),
+        (
+            bank((1 << 48) - 0x1000, 0x2000),
+            "end beyond the address space",
+        ),
+        (bank(0x8000_0000, u64::MAX & !0xfff), "wraps"),
+    ] {
+        let page = Page::new(&[fine, wrong], &[]);
+        let expected = BootError::DramBank {
+            index: 1,
+            base: wrong.base,
+            size: wrong.size,
+        };
+        assert_eq!(page.error(), expected, "{why}");
+        assert_eq!(page.error().code(), BootCode::ManifestData);
+    }
+    assert!(
+        Page::new(&[bank((1 << 48) - 0x1000, 0x1000)], &[])
+            .read()
+            .is_ok(),
+        "the very end"
+    );
+    assert_eq!(Page::new(&[], &[]).error(), BootError::NoDram);
+    let many: Vec<_> = (1..=65).map(|index| bank(index << 30, 0x1000)).collect();
+    assert_eq!(Page::new(&many[..64], &[]).read().unwrap().dram.count(), 64);
+    assert_eq!(
+        Page::new(&many, &[]).error(),
+        BootError::TooManyDramBanks { count: 65 }
+    );
+}
+
+#[test]
+fn consoles_that_cannot_be_used_are_passed_over() {
+    let other = Console {
+        name: *b"other\0\0\0",
+        ..UART
+    };
+    let at_zero = Console { base: 0, ..UART };
+    let misaligned = Console {
+        base: 0x900_0010,
+        ..UART
+    };
+    let unmapped = Console {
+        map_pages: 0,
+        ..UART
+    };
+    let second = Console {
+        base: 0x904_0000,
+        ..UART
+    };
+    let page = Page::new(
+        &[bank(0x4000_0000, 0x1000)],
+        &[other, at_zero, misaligned, unmapped, second, UART],
+    );
+    let bases: Vec<_> = page
+        .read()
+        .unwrap()
+        .consoles()
+        .map(|console| console.base.get())
+        .collect();
+    assert_eq!(bases, [0x904_0000, 0x900_0000]);
+    assert_eq!(
+        Page::new(&[bank(0x4000_0000, 0x1000)], &[])
+            .read()
+            .unwrap()
+            .consoles()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn consoles_are_found_in_a_manifest_that_is_refused() {
+    let mut page = Page::good();
+    page.manifest.version = 0x2_0000;
+    page.bytes[..size_of::<Manifest>()].copy_from_slice(page.manifest.as_bytes());
+    assert_eq!(
+        BootManifest::guess_consoles(&page.bytes, address(PAGE_ADDRESS)).count(),
+        1
+    );
+    page.bytes[CONSOLES_AT] ^= 1;
+    assert_eq!(
+        BootManifest::guess_consoles(&page.bytes, address(PAGE_ADDRESS)).count(),
+        0
+    );
+}
+
+#[test]
+fn memory_plan() {
+    let manifest = Page::new(&[bank(0x4000_0000, 0x4000_0000 + 0x1000)], &[])
+        .read()
+        .unwrap();
+    let parameters = BootParameters {
+        cpu: 0,
+        interface: Version::new(0, 8),
+        cpus: 4,
+        shared_page: address(PAGE_ADDRESS),
+    };
+    let plan = |base| MemoryPlan::new(address(base), &parameters, &manifest.dram, 5, 0x8000);
+    let memory = plan(0x4020_0000).unwrap();
+    assert_eq!(
+        (memory.tables.base.get(), memory.tables.size),
+        (0x4020_0000, 0x5000)
+    );
+    assert_eq!(
+        (memory.stacks.base.get(), memory.stacks.size),
+        (0x4020_5000, 0x2_0000)
+    );
+    // Two bytes for each of 0x40001 granules, rounded up to granules.
+    assert_eq!(
+        (memory.records.base.get(), memory.records.size),
+        (0x4022_5000, 0x8_1000)
+    );
+    assert_eq!(memory.whole().size, 0x5000 + 0x2_0000 + 0x8_1000);
+    assert_eq!(plan(u64::MAX & !0xfff), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5000))]
+
+    /// Bytes that are no manifest are refused or read, never anything else; banks that come out
+    /// are disjoint, ascending and inside the address space.
+    #[test]
+    fn any_page_is_answered(
+        bytes in proptest::collection::vec(any::<u8>(), GRANULE_SIZE),
+        keep_header in any::<bool>(),
+        flips in proptest::collection::vec((0_usize..512, any::<u8>()), 0..4),
+    ) {
+        let mut page: [u8; GRANULE_SIZE] = bytes.try_into().unwrap();
+        if keep_header {
+            let good = Page::good();
+            page = good.bytes;
+            page[..size_of::<Manifest>()].copy_from_slice(good.manifest.as_bytes());
+            for (at, value) in flips {
+                page[at] = value;
+            }
+        }
+        if let Ok(manifest) = BootManifest::read(&page, address(PAGE_ADDRESS), 40) {
+            let mut last = 1;
+            for (base, size) in manifest.dram.iter() {
+                prop_assert!(base >= last && size >= 0x1000);
+                last = base + size;
+            }
+            prop_assert!(last <= 1 << 40);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! This CPU: what the core asks of it, and what it is.
+
+use core::arch::asm;
+
+use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
+use rmm_abi::el3::ServiceCode;
+use rmm_core::Machine;
+use rmm_core::features::CpuIdentification;
+use rmm_core::granule::{Delegated, Locked, Undelegated, Wiped};
+
+use crate::el3;
+use crate::memory::Zeroer;
+use crate::slot::Slots;
+
+/// The CPU that runs this code.
+#[derive(Debug)]
+pub struct ThisCpu {
+    slots: Slots,
+    zeroer: Zeroer,
+}
+
+impl ThisCpu {
+    /// This CPU, with the slots that boot found for it.
+    pub fn new(slots: Slots) -> Self {
+        Self {
+            slots,
+            zeroer: Zeroer::of_this_cpu(),
+        }
+    }
+}
+
+impl Machine for ThisCpu {
+    fn wipe(&self, granule: &Locked<'_, Delegated>) {
+        let mapping = self.slots.map(granule.address());
+        self.zeroer.zero_granule(&mapping);
+    }
+
+    fn delegate(&self, granule: &Locked<'_, Undelegated>) -> Result<(), ServiceCode> {
+        el3::delegate(granule.address())
+    }
+
+    fn undelegate(&self, granule: &Locked<'_, Wiped>) -> Result<(), ServiceCode> {
+        el3::undelegate(granule.address())
+    }
+
+    fn mapped_granules(&self) -> usize {
+        self.slots.used()
+    }
+}
+
+/// Set in `TPIDR_EL2` once this CPU has reported its boot; the CPU's number is below.
+const SERVING: u64 = 1 << 63;
+
+fn thread_pointer() -> u64 {
+    let value;
+    // SAFETY: the register is the RMM's own; reading it has no effect.
+    unsafe { asm!("mrs {0}, tpidr_el2", out(reg) value, options(nostack, preserves_flags)) };
+    value
+}
+
+/// Number of this CPU, as EL3 counts.
+pub fn number() -> u64 {
+    thread_pointer() & !SERVING
+}
+
+/// Whether this CPU has reported its boot, so that EL3 waits for replies and not for a boot code.
+pub fn is_serving() -> bool {
+    thread_pointer() & SERVING != 0
+}
+
+/// From now on [`is_serving`]. Entry from EL3 starts over.
+pub fn set_serving() {
+    let value = thread_pointer() | SERVING;
+    // SAFETY: only this module gives the register's content a meaning.
+    unsafe { asm!("msr tpidr_el2, {0}", in(reg) value, options(nostack, preserves_flags)) };
+}
+
+/// Bits of the physical addresses that this CPU implements.
+pub fn physical_address_bits() -> u8 {
+    CpuIdentification {
+        mmfr0: ID_AA64MMFR0_EL1.get(),
+        ..Default::default()
+    }
+    .physical_address_bits()
+}
+
+/// Reads the identification registers of this CPU.
+pub fn identify() -> CpuIdentification {
+    let mut id = CpuIdentification {
+        mmfr0: ID_AA64MMFR0_EL1.get(),
+        pfr0: ID_AA64PFR0_EL1.get(),
+        dfr0: ID_AA64DFR0_EL1.get(),
+        ..Default::default()
+    };
+    // SAFETY: reading identification registers has no effect. ICH_VTR_EL2 needs the system
+    // register interface of the GIC switched on, which is how the RMM uses it; EL3 keeps the
+    // host's setting.
+    unsafe {
+        asm!("mrs {0}, id_aa64dfr1_el1", out(reg) id.dfr1, options(nomem, nostack));
+        asm!(
+            "msr icc_sre_el2, {sre}",
+            "isb",
+            "mrs {vtr}, ich_vtr_el2",
+            sre = in(reg) 0xf_u64,
+            vtr = out(reg) id.ich_vtr,
+            options(nostack),
+        );
+    }
+    if id.has_pmu() {
+        // SAFETY: as above; the CPU has a PMU.
+        unsafe { asm!("mrs {0}, pmcr_el0", out(reg) id.pmcr, options(nomem, nostack)) };
+    }
+    if id.has_sve() {
+        id.sve_vector_bits = longest_sve_vector();
+    }
+    id
+}
+
+/// Longest SVE vector that EL3 lets the Realm world have, in bits.
+fn longest_sve_vector() -> u64 {
+    let bytes: u64;
+    // SAFETY: SVE instructions are allowed for the length of this block (CPTR_EL2.ZEN and FPEN).
+    // ZCR_EL2 is left as found; no vector register is read or written. RDVL of the architecture
+    // is spelled as its encoding because this crate is built without SVE: `rdvl x9, #1`.
+    unsafe {
+        asm!(
+            "mrs {cptr}, cptr_el2",
+            "orr {zen}, {cptr}, #(3 << 16)",
+            "orr {zen}, {zen}, #(3 << 20)",
+            "msr cptr_el2, {zen}",
+            "isb",
+            "mrs {zcr}, s3_4_c1_c2_0",
+            "msr s3_4_c1_c2_0, {longest}",
+            "isb",
+            ".inst 0x04bf5029",
+            "msr s3_4_c1_c2_0, {zcr}",
+            "msr cptr_el2, {cptr}",
+            "isb",
+            cptr = out(reg) _,
+            zen = out(reg) _,
+            zcr = out(reg) _,
+            longest = in(reg) 0xf_u64,
+            out("x9") bytes,
+            options(nostack),
+        );
+    }
+    bytes * 8
+}

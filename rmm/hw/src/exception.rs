@@ -1,0 +1,70 @@
+//! Exceptions taken to R-EL2.
+
+use core::arch::global_asm;
+use core::fmt;
+
+use crate::{memory, park};
+
+global_asm!(include_str!("vectors.S"));
+
+/// Registers at an exception, as `vectors.S` saves them.
+#[repr(C)]
+struct Frame {
+    x: [u64; 31],
+    elr: u64,
+    spsr: u64,
+    esr: u64,
+    far: u64,
+    sp: u64,
+}
+
+const _: () = assert!(size_of::<Frame>() == 36 * 8);
+
+/// Synchronous exception of the RMM itself: vector 0.
+const SYNCHRONOUS_OF_RMM: u64 = 0;
+
+/// Exception class "data abort from the same exception level".
+const DATA_ABORT_SAME_EL: u64 = 0x25;
+
+/// Whether a data fault is one that memory of another world, or none, answers with: granule
+/// protection fault (0x28, on a walk 0x23 to 0x27) or synchronous external abort (0x10).
+const fn is_expectable(fault_status: u64) -> bool {
+    matches!(fault_status, 0x10 | 0x23..=0x28)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rmm_exception(frame: &mut Frame, vector: u64) {
+    let class = frame.esr >> 26 & 0x3f;
+    if vector == SYNCHRONOUS_OF_RMM
+        && class == DATA_ABORT_SAME_EL
+        && is_expectable(frame.esr & 0x3f)
+        && let Some(next) = memory::recovery(frame.elr)
+    {
+        frame.elr = next;
+        return;
+    }
+    park::give_up(format_args!("exception, {}", Report { frame, vector }))
+}
+
+struct Report<'f> {
+    frame: &'f Frame,
+    vector: u64,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Frame {
+            x,
+            elr,
+            spsr,
+            esr,
+            far,
+            sp,
+        } = self.frame;
+        write!(
+            f,
+            "vector {}, ESR {esr:#x} FAR {far:#x} ELR {elr:#x} SPSR {spsr:#x} SP {sp:#x} LR {:#x}",
+            self.vector, x[30]
+        )
+    }
+}

@@ -1,0 +1,86 @@
+//! Virtual addresses of the RMM.
+//!
+//! All of it is in the upper half, translated from level 1 (39 bits). The lower half is switched
+//! off, so null and small pointers fault.
+//!
+//! | From | What |
+//! |---|---|
+//! | [`IMAGE`] | the image: text, read-only data, data and zeroed data with the boot stack |
+//! | [`DEVICES`] | shared page, console, probe window |
+//! | [`TABLES`] | translation tables that are made at boot |
+//! | [`PER_CPU`] | for each CPU: guard, stack, guard, exception stack, guard, slots |
+//! | [`RECORDS`] | granule records |
+
+/// First address of the upper half.
+pub const UPPER_HALF: u64 = 0xffff_ff80_0000_0000;
+
+/// Bytes that a level 3 table translates, and the size of each single-table window.
+pub const WINDOW_SIZE: u64 = 2 << 20;
+
+/// Where the image is linked (`rmm/image/link.ld` uses the same figure).
+pub const IMAGE: u64 = UPPER_HALF + WINDOW_SIZE;
+
+/// Window of the shared page and devices.
+pub const DEVICES: u64 = UPPER_HALF + 2 * WINDOW_SIZE;
+/// The page shared with EL3.
+pub const SHARED_PAGE: u64 = DEVICES;
+/// The console's registers.
+pub const CONSOLE: u64 = DEVICES + PAGE;
+/// Where a page is mapped to find out whether it can be.
+pub const PROBE: u64 = DEVICES + 2 * PAGE;
+
+/// Window of the translation tables made at boot.
+pub const TABLES: u64 = UPPER_HALF + 3 * WINDOW_SIZE;
+
+/// First CPU's stacks and slots.
+pub const PER_CPU: u64 = UPPER_HALF + (1 << 30);
+/// Distance from one CPU to the next is `1 << PER_CPU_SHIFT` bytes.
+pub const PER_CPU_SHIFT: u64 = 17;
+/// Offset of the stack's lowest byte; the page below is a guard.
+pub const STACK: u64 = PAGE;
+/// Bytes of a stack.
+pub const STACK_SIZE: u64 = 6 * PAGE;
+/// Offset of the exception stack's lowest byte; the page below is a guard.
+pub const EXCEPTION_STACK: u64 = STACK + STACK_SIZE + PAGE;
+/// Bytes of an exception stack.
+pub const EXCEPTION_STACK_SIZE: u64 = 2 * PAGE;
+/// Offset of the slots; the page below is a guard.
+pub const SLOTS: u64 = EXCEPTION_STACK + EXCEPTION_STACK_SIZE + PAGE;
+/// Granules that a CPU can have mapped at once.
+pub const SLOT_COUNT: usize = 8;
+
+/// Granule records. The first one is at the same offset in a 2 MiB block as in physical memory,
+/// so that most of them can be mapped by blocks.
+pub const RECORDS: u64 = UPPER_HALF + (2 << 30);
+/// Room for granule records, in bytes.
+pub const RECORDS_SIZE: u64 = (1 << 30) - WINDOW_SIZE;
+
+/// Size of a page.
+pub const PAGE: u64 = 4096;
+
+/// Physical memory for the stacks of one CPU, in bytes.
+pub const STACK_MEMORY_PER_CPU: u64 = STACK_SIZE + EXCEPTION_STACK_SIZE;
+
+/// CPUs whose stacks and slots one level 3 table translates.
+const CPUS_PER_TABLE: u64 = WINDOW_SIZE >> PER_CPU_SHIFT;
+
+/// Translation tables whatever the machine: level 2 for CPUs and for records, and level 3 for
+/// both ends of the records.
+const FIXED_TABLES: u64 = 4;
+
+/// Translation tables that boot makes for a machine with this many CPUs.
+pub const fn table_pages(cpus: u64) -> u64 {
+    FIXED_TABLES + cpus.div_ceil(CPUS_PER_TABLE)
+}
+
+/// Memory after the image for each CPU, for the image header.
+pub const MEMORY_PER_CPU: u64 = STACK_MEMORY_PER_CPU + PAGE / CPUS_PER_TABLE;
+/// Memory after the image that depends on neither CPUs nor DRAM, for the image header: the fixed
+/// tables and what is lost to rounding.
+pub const FIXED_MEMORY: u64 = (FIXED_TABLES + 2) * PAGE;
+
+const _: () = {
+    assert!(SLOTS + SLOT_COUNT as u64 * PAGE < 1 << PER_CPU_SHIFT);
+    assert!(PER_CPU + (rmm_core::boot::MAX_CPUS << PER_CPU_SHIFT) <= RECORDS);
+    assert!(table_pages(rmm_core::boot::MAX_CPUS) * PAGE <= WINDOW_SIZE);
+};

@@ -1,0 +1,107 @@
+//! Touching memory: wiping, and reads that may fault.
+
+use core::arch::{asm, global_asm};
+
+use crate::layout::PAGE;
+use crate::slot::Mapping;
+
+/// How this CPU zeroes memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Zeroer {
+    /// Bytes that `DC ZVA` zeroes; `None` when the CPU does not allow it.
+    block: Option<u64>,
+}
+
+impl Zeroer {
+    /// Asks the CPU.
+    pub fn of_this_cpu() -> Self {
+        let id: u64;
+        // SAFETY: reading an identification register has no effect.
+        unsafe {
+            asm!("mrs {0}, dczid_el0", out(reg) id, options(nomem, nostack, preserves_flags))
+        };
+        let prohibited = id & (1 << 4) != 0;
+        Self {
+            block: (!prohibited).then_some(4 << (id & 0xf)),
+        }
+    }
+
+    /// Overwrites a mapped granule with zeroes.
+    pub fn zero_granule(self, granule: &Mapping<'_>) {
+        // SAFETY: the mapping gives a whole page to write.
+        unsafe { self.zero(granule.address(), PAGE) };
+    }
+
+    /// Overwrites `size` bytes at `address` with zeroes.
+    ///
+    /// # Safety
+    ///
+    /// The range must be mapped writable Normal memory that nobody else uses, both ends multiples
+    /// of a page.
+    pub unsafe fn zero(self, address: u64, size: u64) {
+        if size == 0 {
+            return;
+        }
+        match self.block {
+            // SAFETY: by the contract of this function. The largest block is 2 KiB and divides
+            // a page, so the last one ends with the range.
+            Some(block) => unsafe {
+                asm!(
+                    "2:",
+                    "dc zva, {at}",
+                    "add {at}, {at}, {block}",
+                    "cmp {at}, {end}",
+                    "b.lo 2b",
+                    at = inout(reg) address => _,
+                    end = in(reg) address + size,
+                    block = in(reg) block,
+                    options(nostack),
+                );
+            },
+            // SAFETY: by the contract of this function.
+            None => unsafe {
+                asm!(
+                    "2:",
+                    "stp xzr, xzr, [{at}], #16",
+                    "cmp {at}, {end}",
+                    "b.lo 2b",
+                    at = inout(reg) address => _,
+                    end = in(reg) address + size,
+                    options(nostack),
+                );
+            },
+        }
+    }
+}
+
+global_asm!(
+    ".section .text.probe, \"ax\"",
+    ".global rmm_probe_load",
+    ".global rmm_probe_fault",
+    "rmm_probe:",
+    "rmm_probe_load: ldr w1, [x0]",
+    "    mov w0, #1",
+    "    ret",
+    "rmm_probe_fault:",
+    "    mov w0, #0",
+    "    ret",
+);
+
+unsafe extern "C" {
+    safe fn rmm_probe(address: u64) -> u32;
+    static rmm_probe_load: u8;
+    static rmm_probe_fault: u8;
+}
+
+/// Whether a word can be read at a virtual address without a fault.
+///
+/// For memory and registers whose reading has no effect. `address` must be a multiple of four.
+pub fn can_read(address: u64) -> bool {
+    rmm_probe(address) != 0
+}
+
+/// Where execution goes on after a fault at an instruction that may fault; `None` for all others.
+pub(crate) fn recovery(instruction: u64) -> Option<u64> {
+    (instruction == (&raw const rmm_probe_load) as u64)
+        .then_some((&raw const rmm_probe_fault) as u64)
+}

@@ -1,0 +1,52 @@
+//! The end of service.
+//!
+//! An RMM that finds something impossible says so and stops: from then on every call on every CPU
+//! is answered with "not supported", no Realm is entered, and nothing of what the RMM holds is
+//! used again. The machine itself goes on.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use rmm_abi::el3::BootCode;
+use rmm_abi::smc::NOT_SUPPORTED;
+
+use crate::{console, cpu, el3};
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the RMM has stopped serving.
+pub fn stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
+/// Ends service on all CPUs, says why, and parks this one.
+pub fn give_up(why: fmt::Arguments<'_>) -> ! {
+    let first = !STOPPED.swap(true, Ordering::SeqCst);
+    if first {
+        console::last_words(format_args!("STOPPED on CPU {}: {why}", cpu::number()));
+    }
+    if !cpu::is_serving() {
+        refuse(BootCode::Unknown);
+    }
+    park()
+}
+
+/// Refuses to boot on this CPU, with a code for EL3.
+pub fn refuse_boot(code: BootCode, why: fmt::Arguments<'_>) -> ! {
+    STOPPED.store(true, Ordering::SeqCst);
+    console::last_words(format_args!("does not boot: {why}"));
+    refuse(code)
+}
+
+/// Tells EL3 that the RMM has not booted on this CPU.
+pub fn refuse(code: BootCode) -> ! {
+    el3::boot_complete(code);
+    park()
+}
+
+/// Answers every call of this CPU with "not supported".
+pub fn park() -> ! {
+    loop {
+        el3::request_complete(&[NOT_SUPPORTED, 0, 0, 0, 0]);
+    }
+}

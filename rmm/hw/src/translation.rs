@@ -1,0 +1,338 @@
+//! Stage 1 of the RMM: the EL2&0 regime of the Realm world.
+//!
+//! `entry.S` maps the image. Everything else is mapped here, during cold boot, by one CPU. After
+//! that only the entries of slots change, each by the CPU that owns it.
+
+use core::arch::asm;
+use core::ptr;
+
+use rmm_core::boot::Region;
+use rmm_core::granule::GranuleAddress;
+
+use crate::layout::{self, PAGE, UPPER_HALF, WINDOW_SIZE};
+
+/// Attribute 0: Normal, write-back. Attribute 1: Device-nGnRE.
+pub(crate) const MAIR: u64 = 0x04ff;
+
+/// Lower half 48 bits, for the one page in which the MMU comes on; upper half 39 bits; 4 KiB
+/// granules, walks inner shareable and write-back. The size of physical addresses is added at
+/// run time. The register has the layout of `TCR_EL1`, for host extensions are on.
+pub(crate) const TCR: u64 = 16
+    | 1 << 8 // IRGN0
+    | 1 << 10 // ORGN0
+    | 3 << 12 // SH0
+    | 25 << 16 // T1SZ
+    | 1 << 24 // IRGN1
+    | 1 << 26 // ORGN1
+    | 3 << 28 // SH1
+    | 2 << 30; // TG1
+
+/// No walks for the lower half (EPD0).
+pub(crate) const TCR_UPPER_ONLY: u64 = 1 << 7;
+
+/// Physical addresses that the tables can express end here.
+const ADDRESS_LIMIT: u64 = 1 << 48;
+
+const ENTRIES: usize = 512;
+
+/// What a mapping is for. Everything is never executed; text is mapped by `entry.S` alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attributes {
+    /// Memory of the Realm world, read and written.
+    RealmMemory,
+    /// A device, in the Realm physical address space.
+    RealmDevice,
+    /// A device, in the Non-secure physical address space.
+    NonSecureDevice,
+}
+
+impl Attributes {
+    /// Access flag, inner shareable, never executed, with the bits of the kind.
+    const fn descriptor(self) -> u64 {
+        const COMMON: u64 = 1 << 54 | 1 << 53 | 1 << 10 | 3 << 8;
+        const DEVICE: u64 = 1 << 2;
+        const NON_SECURE: u64 = 1 << 5;
+        match self {
+            Self::RealmMemory => COMMON,
+            Self::RealmDevice => COMMON | DEVICE,
+            Self::NonSecureDevice => COMMON | DEVICE | NON_SECURE,
+        }
+    }
+}
+
+/// Descriptor of a page of Realm memory at a physical address.
+pub(crate) const fn realm_page(address: GranuleAddress) -> u64 {
+    address.get() | Attributes::RealmMemory.descriptor() | PAGE_OR_TABLE
+}
+
+const PAGE_OR_TABLE: u64 = 3;
+const BLOCK: u64 = 1;
+
+/// A mapping that cannot be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapError {
+    /// The memory for tables is used up, or the address is outside the windows.
+    NoTable,
+    /// Beyond the physical addresses that 48-bit tables express.
+    AddressTooHigh,
+}
+
+#[repr(C, align(4096))]
+struct Table([u64; ENTRIES]);
+
+unsafe extern "C" {
+    static mut __level1_table: Table;
+    static mut __level2_table: Table;
+    static mut __device_table: Table;
+    static mut __table_window_table: Table;
+}
+
+/// The tables while boot extends them. There is one, for the boot CPU.
+#[derive(Debug)]
+pub struct Tables {
+    /// Memory for further tables, mapped at [`layout::TABLES`], and how much of it is used.
+    memory: Option<(Region, u64)>,
+}
+
+impl Tables {
+    /// The tables as `entry.S` left them.
+    ///
+    /// # Safety
+    ///
+    /// To be called once, by the boot CPU, before any other CPU runs.
+    pub unsafe fn take() -> Self {
+        // SAFETY: by the contract of this function nobody else uses the tables. The link script
+        // places them page-aligned in zeroed memory that is mapped one to one with an offset.
+        unsafe {
+            let level2 = &raw mut __level2_table;
+            write(
+                level2,
+                2,
+                physical_of_image_page(&raw const __device_table) | PAGE_OR_TABLE,
+            );
+            write(
+                level2,
+                3,
+                physical_of_image_page(&raw const __table_window_table) | PAGE_OR_TABLE,
+            );
+        }
+        Self { memory: None }
+    }
+
+    /// Maps one page of the device window; an earlier mapping there is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]; nothing has changed.
+    pub fn map_device_page(
+        &mut self,
+        address: u64,
+        physical: GranuleAddress,
+        attributes: Attributes,
+    ) -> Result<(), MapError> {
+        let index = usize::try_from((address.wrapping_sub(layout::DEVICES)) / PAGE)
+            .ok()
+            .filter(|&index| index < ENTRIES)
+            .ok_or(MapError::NoTable)?;
+        let physical = below_limit(physical.get() + PAGE)? - PAGE;
+        // SAFETY: the table is ours (`take`), the index is inside it. What was mapped at the
+        // address before is no longer used by our only caller, the boot code.
+        unsafe {
+            write(&raw mut __device_table, index, 0);
+            forget(address);
+            write(
+                &raw mut __device_table,
+                index,
+                physical | attributes.descriptor() | PAGE_OR_TABLE,
+            );
+        }
+        Ok(())
+    }
+
+    /// Unmaps a page of the device window.
+    pub fn unmap_device_page(&mut self, address: u64) {
+        let index = (address.wrapping_sub(layout::DEVICES) / PAGE) as usize;
+        if index < ENTRIES {
+            // SAFETY: as in `map_device_page`.
+            unsafe { write(&raw mut __device_table, index, 0) };
+            forget(address);
+        }
+    }
+
+    /// Takes over memory for further tables.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]; nothing has changed.
+    pub fn add_table_memory(&mut self, region: Region) -> Result<(), MapError> {
+        below_limit(region.base.get() + region.size)?;
+        if region.size > WINDOW_SIZE || self.memory.is_some() {
+            return Err(MapError::NoTable);
+        }
+        for page in 0..region.size / PAGE {
+            let descriptor = (region.base.get() + page * PAGE)
+                | Attributes::RealmMemory.descriptor()
+                | PAGE_OR_TABLE;
+            let index = usize::try_from(page).map_err(|_| MapError::NoTable)?;
+            // SAFETY: the table is ours (`take`); the window was empty, so nothing is remapped.
+            unsafe { write(&raw mut __table_window_table, index, descriptor) };
+        }
+        self.memory = Some((region, 0));
+        Ok(())
+    }
+
+    /// Maps memory of the Realm world, with 2 MiB blocks where both addresses allow.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]; part of the range may be mapped.
+    pub fn map_memory(&mut self, address: u64, region: Region) -> Result<(), MapError> {
+        below_limit(region.base.get() + region.size)?;
+        let mut done = 0;
+        while done < region.size {
+            let (virtual_address, physical) = (address + done, region.base.get() + done);
+            let rest = region.size - done;
+            let attributes = Attributes::RealmMemory.descriptor();
+            let block = virtual_address.is_multiple_of(WINDOW_SIZE)
+                && physical.is_multiple_of(WINDOW_SIZE)
+                && rest >= WINDOW_SIZE;
+            let level2 = self.next_table(&raw mut __level1_table, index(virtual_address, 1)?)?;
+            if block {
+                // SAFETY: as below, one level up.
+                unsafe {
+                    write(
+                        level2,
+                        index(virtual_address, 2)?,
+                        physical | attributes | BLOCK,
+                    )
+                };
+                done += WINDOW_SIZE;
+            } else {
+                let level3 = self.next_table(level2, index(virtual_address, 2)?)?;
+                // SAFETY: `next_table` returns tables of ours; the entry was empty, because boot
+                // maps each range once.
+                unsafe {
+                    write(
+                        level3,
+                        index(virtual_address, 3)?,
+                        physical | attributes | PAGE_OR_TABLE,
+                    );
+                }
+                done += PAGE;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the level 3 entry for an address is, making tables down to it.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`].
+    pub fn entry(&mut self, address: u64) -> Result<*mut u64, MapError> {
+        let level2 = self.next_table(&raw mut __level1_table, index(address, 1)?)?;
+        let level3 = self.next_table(level2, index(address, 2)?)?;
+        // SAFETY: the index is below the number of entries of the table.
+        Ok(unsafe { (&raw mut (*level3).0).cast::<u64>().add(index(address, 3)?) })
+    }
+
+    /// The table that an entry refers to; a new one when the entry is empty.
+    fn next_table(&mut self, table: *mut Table, index: usize) -> Result<*mut Table, MapError> {
+        let (memory, used) = self.memory.as_mut().ok_or(MapError::NoTable)?;
+        // SAFETY: `table` is one of our tables and `index` is below its number of entries.
+        let entry = unsafe { ptr::read_volatile((&raw const (*table).0).cast::<u64>().add(index)) };
+        if entry & PAGE_OR_TABLE == PAGE_OR_TABLE {
+            let offset = (entry & 0x0000_ffff_ffff_f000).wrapping_sub(memory.base.get());
+            return (offset < memory.size)
+                .then_some((layout::TABLES + offset) as *mut Table)
+                .ok_or(MapError::NoTable);
+        }
+        if *used == memory.size {
+            return Err(MapError::NoTable);
+        }
+        let offset = *used;
+        *used += PAGE;
+        let next = (layout::TABLES + offset) as *mut Table;
+        // SAFETY: the page at this offset of the table memory is mapped (`add_table_memory`) and
+        // handed out once.
+        unsafe {
+            ptr::write_bytes(next, 0, 1);
+            barrier();
+            write(table, index, (memory.base.get() + offset) | PAGE_OR_TABLE);
+        }
+        Ok(next)
+    }
+}
+
+fn below_limit(physical: u64) -> Result<u64, MapError> {
+    if physical <= ADDRESS_LIMIT {
+        Ok(physical)
+    } else {
+        Err(MapError::AddressTooHigh)
+    }
+}
+
+/// Index of an address in its table of a level.
+fn index(address: u64, level: u32) -> Result<usize, MapError> {
+    if address < UPPER_HALF {
+        return Err(MapError::NoTable);
+    }
+    let shift = 12 + 9 * (3 - level);
+    usize::try_from((address >> shift) & (ENTRIES as u64 - 1)).map_err(|_| MapError::NoTable)
+}
+
+/// Physical address of a page of the image, asked of the MMU.
+pub(crate) fn physical_of_image_page<T>(page: *const T) -> u64 {
+    let result: u64;
+    // SAFETY: address translation reads and changes nothing but PAR_EL1, which holds nothing of
+    // value between calls: a Realm's copy is not loaded while the RMM boots.
+    unsafe {
+        asm!(
+            "at s1e2r, {address}",
+            "isb",
+            "mrs {result}, par_el1",
+            address = in(reg) page,
+            result = out(reg) result,
+            options(nostack, preserves_flags),
+        );
+    }
+    result & 0x0000_ffff_ffff_f000
+}
+
+/// Writes an entry and makes it visible to walks.
+///
+/// # Safety
+///
+/// `table` must be a table of the RMM that nobody else writes, `index` below [`ENTRIES`], and the
+/// new entry must not take away or alter a mapping that is in use.
+unsafe fn write(table: *mut Table, index: usize, descriptor: u64) {
+    // SAFETY: by the contract of this function.
+    unsafe { ptr::write_volatile((&raw mut (*table).0).cast::<u64>().add(index), descriptor) };
+    barrier();
+}
+
+fn barrier() {
+    // SAFETY: barriers only order.
+    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Drops what this CPU's TLB holds for an address of the RMM.
+pub(crate) fn forget(address: u64) {
+    // SAFETY: invalidation makes the next access walk again; it changes no mapping.
+    unsafe {
+        asm!(
+            "dsb nshst",
+            "tlbi vale2, {page}",
+            "dsb nsh",
+            "isb",
+            page = in(reg) (address >> 12) & 0xfff_ffff_ffff,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+const _: () = {
+    // T0SZ and T1SZ of the constant above agree with the layout.
+    assert!(TCR >> 16 & 0x3f == 25);
+    assert!(UPPER_HALF == (!0) << 39);
+};

@@ -1,0 +1,276 @@
+//! Cold boot, on the first CPU: from EL3's registers and manifest to an RMM that serves.
+
+use core::slice;
+
+use rmm_abi::el3::BootCode;
+use rmm_abi::{GRANULE_SIZE, Version};
+use rmm_core::Rmm;
+use rmm_core::boot::{
+    BootError, BootManifest, BootParameters, ColdBootRegisters, ConsoleDescription, ConsoleKind,
+    MemoryPlan, Region,
+};
+use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
+use rmm_hw::layout::{self, PAGE};
+use rmm_hw::memory::{Zeroer, can_read};
+use rmm_hw::translation::{Attributes, MapError, Tables};
+use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
+use rmm_hw::{console, cpu, el3, park, slot};
+
+use crate::serve::{RMM, serve};
+
+/// Interface revision from which EL3 can be asked for memory.
+const RESERVE_MEMORY_SINCE: Version = Version::new(0, 7);
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __image_end: u8;
+}
+
+/// Why cold boot ended early.
+enum ColdBootError {
+    /// What EL3 handed over does not fit.
+    Refused(BootError),
+    /// A mapping could not be made; a defect of the RMM, or addresses beyond its tables.
+    Map(MapError),
+}
+
+impl From<BootError> for ColdBootError {
+    fn from(error: BootError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<MapError> for ColdBootError {
+    fn from(error: MapError) -> Self {
+        Self::Map(error)
+    }
+}
+
+/// Called by `entry.S` on the boot stack, with X0 to X3 of EL3 and the physical address of the
+/// image.
+#[unsafe(no_mangle)]
+extern "C" fn rmm_cold_boot(x0: u64, x1: u64, x2: u64, x3: u64, image: u64) -> ! {
+    let registers = ColdBootRegisters {
+        cpu: x0,
+        interface: x1,
+        cpus: x2,
+        shared_page: x3,
+    };
+    match boot(&registers, image) {
+        Ok(cpu) => {
+            cold_boot_done();
+            continue_on_cpu_stack(cpu, serve)
+        }
+        Err(ColdBootError::Refused(error)) => {
+            park::refuse_boot(error.code(), format_args!("{error}"))
+        }
+        Err(ColdBootError::Map(error)) => park::refuse_boot(
+            BootCode::Unknown,
+            format_args!("cannot map memory: {error:?}"),
+        ),
+    }
+}
+
+/// Brings the RMM up to where every CPU can serve. Returns this CPU's number.
+fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError> {
+    // SAFETY: cold boot runs once, on one CPU, before all others.
+    let mut tables = unsafe { Tables::take() };
+    // The manifest names the console, so it is looked at even when the registers are wrong: the
+    // line that says so needs a console.
+    let parameters = registers.check();
+    let page = match GranuleAddress::new(registers.shared_page) {
+        Some(address) if address.get() != 0 => copy_shared_page(&mut tables, address)?,
+        _ => None,
+    };
+    if let Some((page, address)) = &page {
+        for description in BootManifest::guess_consoles(page, *address) {
+            if use_console(&mut tables, &description)? {
+                break;
+            }
+        }
+    }
+    let parameters = parameters?;
+    let (page, address) = page.ok_or(BootError::SharedPageFaults {
+        address: parameters.shared_page,
+    })?;
+    let manifest = BootManifest::read(&page, address, cpu::physical_address_bits())?;
+    console::line(format_args!(
+        "Cloister RMM {}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
+        env!("CARGO_PKG_VERSION"),
+        parameters.interface,
+        manifest.version,
+    ));
+
+    let plan = find_memory(&mut tables, image, &parameters, &manifest)?;
+    let records = prepare_memory(&mut tables, &plan, &parameters, &manifest)?;
+    let granules = manifest.dram.granules();
+    for (base, size) in manifest.dram.iter() {
+        console::line(format_args!(
+            "DRAM {base:#x} to {:#x}, {} MiB",
+            base + size,
+            size >> 20
+        ));
+    }
+    console::line(format_args!(
+        "{} CPUs; tables, stacks and records of {granules} granules: {} KiB at {}",
+        parameters.cpus,
+        plan.whole().size >> 10,
+        plan.whole().base,
+    ));
+    let features = cpu::identify().feature_register_0();
+    console::line(format_args!("feature register 0: {:#x}", features.word()));
+
+    let table = GranuleTable::new(manifest.dram, records).ok_or(BootError::NoDram)?;
+    RMM.call_once(|| Rmm::new(table, features));
+    announce_cpus(parameters.cpus);
+    Ok(parameters.cpu)
+}
+
+/// A copy of the shared page with its address; `None` when the page cannot be read.
+fn copy_shared_page(
+    tables: &mut Tables,
+    address: GranuleAddress,
+) -> Result<Option<([u8; GRANULE_SIZE], GranuleAddress)>, MapError> {
+    tables.map_device_page(layout::SHARED_PAGE, address, Attributes::RealmMemory)?;
+    if !can_read(layout::SHARED_PAGE) {
+        return Ok(None);
+    }
+    let mut page = [0; GRANULE_SIZE];
+    for (word, copy) in page.chunks_exact_mut(size_of::<u64>()).enumerate() {
+        // SAFETY: the page is mapped and readable, and `word` counts its words. EL3 does not
+        // write to it while the RMM boots.
+        let value = unsafe {
+            (layout::SHARED_PAGE as *const u64)
+                .add(word)
+                .read_volatile()
+        };
+        copy.copy_from_slice(&value.to_le_bytes());
+    }
+    Ok(Some((page, address)))
+}
+
+/// Starts to print on a console, if its registers can be reached from the Realm world. Firmware
+/// leaves devices in one physical address space or the other.
+fn use_console(tables: &mut Tables, console: &ConsoleDescription) -> Result<bool, MapError> {
+    let ConsoleKind::Pl011 = console.kind;
+    for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
+        tables.map_device_page(layout::CONSOLE, console.base, attributes)?;
+        if can_read(layout::CONSOLE + console::PL011_FLAG_OFFSET) {
+            // SAFETY: the registers are mapped there, and the window's page is used for nothing
+            // else from now on.
+            unsafe { console::use_pl011() };
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Plans the RMM's own memory: right after the image, or else where EL3 gives some.
+fn find_memory(
+    tables: &mut Tables,
+    image: u64,
+    parameters: &BootParameters,
+    manifest: &BootManifest,
+) -> Result<MemoryPlan, ColdBootError> {
+    let image_size = (&raw const __image_end) as u64 - (&raw const __image_start) as u64;
+    let too_high = MapError::AddressTooHigh;
+    let after_image = image
+        .checked_add(image_size)
+        .and_then(GranuleAddress::new)
+        .ok_or(too_high)?;
+    let plan = |base| {
+        let table_pages = layout::table_pages(parameters.cpus.into());
+        MemoryPlan::new(
+            base,
+            parameters,
+            &manifest.dram,
+            table_pages,
+            layout::STACK_MEMORY_PER_CPU,
+        )
+        .ok_or(too_high)
+    };
+    let wanted = plan(after_image)?;
+    let found = realm_memory(tables, wanted.whole(), parameters.shared_page)?;
+    let needed = wanted.whole().size;
+    if found == needed {
+        return Ok(wanted);
+    }
+    if parameters.interface >= RESERVE_MEMORY_SINCE
+        && let Ok(base) = el3::reserve_memory(needed, 12)
+    {
+        let reserved = plan(base)?;
+        if realm_memory(tables, reserved.whole(), parameters.shared_page)? == needed {
+            return Ok(reserved);
+        }
+    }
+    Err(BootError::NotEnoughMemory {
+        base: after_image,
+        needed,
+        found,
+    }
+    .into())
+}
+
+/// How many bytes from the start of a region on are memory of the Realm world, found out by
+/// reading each granule. The shared page is EL3's.
+fn realm_memory(
+    tables: &mut Tables,
+    region: Region,
+    shared_page: GranuleAddress,
+) -> Result<u64, MapError> {
+    let mut found = 0;
+    while found < region.size {
+        let granule = GranuleAddress::new(region.base.get() + found)
+            .filter(|&granule| granule != shared_page);
+        let Some(granule) = granule else { break };
+        tables.map_device_page(layout::PROBE, granule, Attributes::RealmMemory)?;
+        if !can_read(layout::PROBE) {
+            break;
+        }
+        found += PAGE;
+    }
+    tables.unmap_device_page(layout::PROBE);
+    Ok(found)
+}
+
+/// Maps the RMM's own memory and returns the granule records, all undelegated.
+fn prepare_memory(
+    tables: &mut Tables,
+    plan: &MemoryPlan,
+    parameters: &BootParameters,
+    manifest: &BootManifest,
+) -> Result<&'static [GranuleRecord], ColdBootError> {
+    tables.add_table_memory(plan.tables)?;
+    for cpu in 0..parameters.cpus {
+        let share = plan.stacks.base.get() + u64::from(cpu) * layout::STACK_MEMORY_PER_CPU;
+        let window = layout::PER_CPU + (u64::from(cpu) << layout::PER_CPU_SHIFT);
+        for (offset, size, at) in [
+            (layout::STACK, layout::STACK_SIZE, share),
+            (
+                layout::EXCEPTION_STACK,
+                layout::EXCEPTION_STACK_SIZE,
+                share + layout::STACK_SIZE,
+            ),
+        ] {
+            let base = GranuleAddress::new(at).ok_or(MapError::AddressTooHigh)?;
+            tables.map_memory(window + offset, Region { base, size })?;
+        }
+        slot::prepare(tables, cpu)?;
+    }
+    if plan.records.size > layout::RECORDS_SIZE {
+        return Err(MapError::NoTable.into());
+    }
+    let records = layout::RECORDS + plan.records.base.get() % layout::WINDOW_SIZE;
+    tables.map_memory(records, plan.records)?;
+    let count = usize::try_from(manifest.dram.granules()).map_err(|_| MapError::NoTable)?;
+    // SAFETY: the memory was found to be Realm memory after the image, which nobody else uses;
+    // it has just been mapped at `records`, which nothing refers to yet. All zeroes is a valid
+    // record. The plan has room for one record of each granule, and the memory is never unmapped.
+    unsafe {
+        Zeroer::of_this_cpu().zero(records, plan.records.size);
+        Ok(slice::from_raw_parts(
+            records as *const GranuleRecord,
+            count,
+        ))
+    }
+}

@@ -1,0 +1,42 @@
+//! Serving the host on one CPU.
+
+use rmm_abi::el3::BootCode;
+use rmm_core::Rmm;
+use rmm_hw::cpu::{self, ThisCpu};
+use rmm_hw::slot::Slots;
+use rmm_hw::{el3, park};
+use spin::Once;
+
+/// The RMM, from the end of cold boot on.
+pub(crate) static RMM: Once<Rmm<'static>> = Once::new();
+
+/// From the end of boot on this CPU, for ever.
+pub(crate) extern "C" fn serve(number: u64) -> ! {
+    // SAFETY: the assembly passes this CPU's own number. What may have served here before the
+    // CPU was switched off is gone with its stack.
+    let slots = u32::try_from(number)
+        .ok()
+        .and_then(|number| unsafe { Slots::of_this_cpu(number) });
+    let (Some(rmm), Some(slots)) = (RMM.get(), slots) else {
+        park::give_up(format_args!("CPU {number} is not prepared"));
+    };
+    if park::stopped() {
+        park::refuse(BootCode::Unknown);
+    }
+    let this = ThisCpu::new(slots);
+    let mut call = el3::boot_complete(BootCode::Success);
+    cpu::set_serving();
+    while !park::stopped() {
+        match rmm.call(&this, &call) {
+            Ok(reply) => call = el3::request_complete(&reply),
+            Err(fatal) => park::give_up(format_args!("{fatal}")),
+        }
+    }
+    park::park()
+}
+
+/// Called by `entry.S` on a CPU that comes up after cold boot, on its own stack.
+#[unsafe(no_mangle)]
+extern "C" fn rmm_warm_boot(number: u64) -> ! {
+    serve(number)
+}
