@@ -67,7 +67,7 @@ impl ServiceCode {
             clippy::cast_possible_truncation,
             reason = "the code is the low 32 bits of X0"
         )]
-        match word as u32 as i32 {
+        match (word as u32).cast_signed() {
             0 => Self::Ok,
             -2 => Self::BadAddress,
             -3 => Self::BadPas,
@@ -82,7 +82,7 @@ impl ServiceCode {
 
     /// The code as it travels in X0, sign-extended.
     pub const fn word(self) -> u64 {
-        self as i32 as i64 as u64
+        (self as i32 as i64).cast_unsigned()
     }
 }
 
@@ -115,7 +115,7 @@ impl BootCode {
             clippy::cast_possible_truncation,
             reason = "the code is the low 32 bits of X1"
         )]
-        match word as u32 as i32 {
+        match (word as u32).cast_signed() {
             0 => Self::Success,
             -2 => Self::VersionNotValid,
             -3 => Self::CpusOutOfRange,
@@ -129,7 +129,7 @@ impl BootCode {
 
     /// The code as it travels in X1, sign-extended.
     pub const fn word(self) -> u64 {
-        self as i32 as i64 as u64
+        (self as i32 as i64).cast_unsigned()
     }
 }
 

@@ -22,7 +22,7 @@ pub const LOWEST_INTERFACE: Version = Version::new(0, 2);
 /// The RMM-EL3 interface that this RMM was written for. EL3 may offer a higher minor number.
 pub const HIGHEST_INTERFACE: Version = Version::new(0, 8);
 /// CPUs that the RMM can serve.
-pub const MAX_CPUS: u64 = 512;
+pub const MAX_CPUS: u32 = 512;
 
 /// What EL3 passes in X0 to X3 at cold boot (RMM-EL3 interface, "Cold boot interface").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +66,7 @@ impl ColdBootRegisters {
         }
         let cpus = u32::try_from(self.cpus)
             .ok()
-            .filter(|&cpus| cpus >= 1 && self.cpus <= MAX_CPUS)
+            .filter(|&cpus| (1..=MAX_CPUS).contains(&cpus))
             .ok_or(BootError::TooManyCpus { offered: self.cpus })?;
         let cpu = u32::try_from(self.cpu)
             .ok()

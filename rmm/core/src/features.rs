@@ -44,8 +44,7 @@ impl CpuIdentification {
             3 => 42,
             4 => 44,
             5 => 48,
-            6 => 52,
-            // 56 bits need 64 KiB granules; with 4 KiB granules the limit is 52.
+            // 52 bits, or 56, of which 4 KiB granules reach 52.
             _ => 52,
         }
     }

@@ -11,6 +11,9 @@
 //! | [`PER_CPU`] | for each CPU: guard, stack, guard, exception stack, guard, slots |
 //! | [`RECORDS`] | granule records |
 
+/// CPUs that there is room for.
+const MAX_CPUS: u64 = rmm_core::boot::MAX_CPUS as u64;
+
 /// First address of the upper half.
 pub const UPPER_HALF: u64 = 0xffff_ff80_0000_0000;
 
@@ -81,6 +84,6 @@ pub const FIXED_MEMORY: u64 = (FIXED_TABLES + 2) * PAGE;
 
 const _: () = {
     assert!(SLOTS + SLOT_COUNT as u64 * PAGE < 1 << PER_CPU_SHIFT);
-    assert!(PER_CPU + (rmm_core::boot::MAX_CPUS << PER_CPU_SHIFT) <= RECORDS);
-    assert!(table_pages(rmm_core::boot::MAX_CPUS) * PAGE <= WINDOW_SIZE);
+    assert!(PER_CPU + (MAX_CPUS << PER_CPU_SHIFT) <= RECORDS);
+    assert!(table_pages(MAX_CPUS) * PAGE <= WINDOW_SIZE);
 };

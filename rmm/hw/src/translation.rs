@@ -30,8 +30,9 @@ pub(crate) const TCR: u64 = 16
 /// No walks for the lower half (EPD0).
 pub(crate) const TCR_UPPER_ONLY: u64 = 1 << 7;
 
-/// Physical addresses that the tables can express end here.
-const ADDRESS_LIMIT: u64 = 1 << 48;
+/// Bits of the physical addresses that the tables can express.
+pub const ADDRESS_BITS: u8 = 48;
+const ADDRESS_LIMIT: u64 = 1 << ADDRESS_BITS;
 
 const ENTRIES: usize = 512;
 

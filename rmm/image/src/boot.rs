@@ -12,7 +12,7 @@ use rmm_core::boot::{
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_hw::layout::{self, PAGE};
 use rmm_hw::memory::{Zeroer, can_read};
-use rmm_hw::translation::{Attributes, MapError, Tables};
+use rmm_hw::translation::{self, Attributes, MapError, Tables};
 use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
 use rmm_hw::{console, cpu, el3, park, slot};
 
@@ -84,7 +84,7 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     };
     if let Some((page, address)) = &page {
         for description in BootManifest::guess_consoles(page, *address) {
-            if use_console(&mut tables, &description)? {
+            if use_console(&mut tables, description)? {
                 break;
             }
         }
@@ -93,7 +93,9 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     let (page, address) = page.ok_or(BootError::SharedPageFaults {
         address: parameters.shared_page,
     })?;
-    let manifest = BootManifest::read(&page, address, cpu::physical_address_bits())?;
+    // Memory that the RMM's own tables cannot reach cannot be tracked.
+    let address_bits = cpu::physical_address_bits().min(translation::ADDRESS_BITS);
+    let manifest = BootManifest::read(&page, address, address_bits)?;
     console::line(format_args!(
         "Cloister RMM {}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
         env!("CARGO_PKG_VERSION"),
@@ -151,7 +153,7 @@ fn copy_shared_page(
 
 /// Starts to print on a console, if its registers can be reached from the Realm world. Firmware
 /// leaves devices in one physical address space or the other.
-fn use_console(tables: &mut Tables, console: &ConsoleDescription) -> Result<bool, MapError> {
+fn use_console(tables: &mut Tables, console: ConsoleDescription) -> Result<bool, MapError> {
     let ConsoleKind::Pl011 = console.kind;
     for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
         tables.map_device_page(layout::CONSOLE, console.base, attributes)?;
