@@ -6,7 +6,7 @@ use rmm_abi::rmi::{FeatureRegister0, ReturnCode, fid};
 use rmm_abi::smc;
 
 use crate::error::{Error, Fatal};
-use crate::granule::GranuleTable;
+use crate::granule::{GranuleError, GranuleTable, Locked, LockedState};
 use crate::{Machine, rmi};
 
 /// X0 to X7 of a call of the host.
@@ -30,6 +30,13 @@ pub(crate) struct Context<'c, M> {
     pub(crate) machine: &'c M,
     /// Granules that this call has locked.
     pub(crate) locks: Cell<usize>,
+}
+
+impl<M: Machine> Context<'_, M> {
+    /// Locks the granule at an address that the host gave and checks its state.
+    pub(crate) fn lock<S: LockedState>(&self, address: u64) -> Result<Locked<'_, S>, GranuleError> {
+        self.rmm.granules.lock(self.machine, &self.locks, address)
+    }
 }
 
 /// Outcome of a command: X0, and X1 to X3 as far as it has outputs.

@@ -26,6 +26,9 @@ pub trait Machine {
     /// The code of EL3; the granule has not moved.
     fn undelegate(&self, granule: &Locked<'_, Wiped>) -> Result<(), ServiceCode>;
 
+    /// Passes a moment while another CPU holds a lock that this one waits for.
+    fn relax(&self);
+
     /// Granules that are mapped on this CPU at this moment. Zero between calls.
     fn mapped_granules(&self) -> usize;
 }

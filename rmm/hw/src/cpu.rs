@@ -43,6 +43,13 @@ impl Machine for ThisCpu {
         el3::undelegate(granule.address())
     }
 
+    fn relax(&self) {
+        // Unlike `core::hint::spin_loop`, which is an ISB, this lets an emulator run the CPU that
+        // holds the lock.
+        // SAFETY: a hint.
+        unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+
     fn mapped_granules(&self) -> usize {
         self.slots.used()
     }

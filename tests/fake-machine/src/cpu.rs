@@ -87,6 +87,10 @@ impl Machine for FakeCpu<'_> {
         self.move_granule(granule.address().get(), Owner::Realm, Owner::NonSecure)
     }
 
+    fn relax(&self) {
+        std::thread::yield_now();
+    }
+
     fn mapped_granules(&self) -> usize {
         self.mapped.get()
     }

@@ -54,6 +54,11 @@ impl Event {
         kind | answer | (call.cpu as u64 & 0xf) << 4 | command << 8 | (call.granule as u64) << 32
     }
 
+    /// The granule of the event in a word.
+    pub(crate) const fn granule(word: u64) -> u32 {
+        (word >> 32) as u32
+    }
+
     /// The event in a word; `None` when [`Self::pack`] cannot have made it.
     pub fn unpack(word: u64) -> Option<Self> {
         let bytes = word.to_le_bytes();

@@ -126,13 +126,16 @@ impl Workspace {
             sets[0] = u64::from(possible);
         }
         for (index, word) in events.iter().enumerate() {
-            let Some(event) = Event::unpack(word.load(Ordering::Relaxed)) else {
+            let word = word.load(Ordering::Relaxed);
+            if Event::granule(word) != granule {
+                continue;
+            }
+            let Some(event) = Event::unpack(word) else {
                 continue;
             };
             let explained = match event {
-                Event::Begin(call) if call.granule == granule => self.begin(call),
-                Event::End(call) if call.granule == granule => self.end(call.cpu),
-                _ => continue,
+                Event::Begin(call) => self.begin(call),
+                Event::End(call) => self.end(call.cpu),
             };
             if !explained {
                 return Err(Violation {

@@ -83,19 +83,20 @@ impl Drop for Hold<'_> {
 
 impl GranuleTable<'_> {
     /// Locks the granule at an address that the host gave and checks its state. `locks` counts
-    /// the locks of the call.
+    /// the locks of the call; `machine` passes the time while another CPU holds this one.
     ///
     /// # Errors
     ///
     /// [`GranuleError`]; the granule is then not locked.
-    pub fn lock<'t, S: LockedState>(
+    pub fn lock<'t, S: LockedState, M: Machine>(
         &'t self,
+        machine: &M,
         locks: &'t Cell<usize>,
         address: u64,
     ) -> Result<Locked<'t, S>, GranuleError> {
         let address = GranuleAddress::new(address).ok_or(GranuleError::Misaligned)?;
         let record = self.record(address).ok_or(GranuleError::NotTracked)?;
-        let state = record.lock().map_err(|record| {
+        let state = record.lock(|| machine.relax()).map_err(|record| {
             GranuleError::Fatal(Fatal::UnknownGranuleState {
                 granule: address,
                 record,

@@ -1,6 +1,5 @@
 //! The record that the RMM keeps of each granule.
 
-use core::hint;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 /// Life-cycle state of a granule (DEN0137 "`RmmGranuleState`").
@@ -38,12 +37,13 @@ impl GranuleRecord {
         Self(AtomicU16::new(GranuleState::Undelegated as u16))
     }
 
-    /// Takes the lock, waiting for as long as another CPU holds it, and returns the state.
+    /// Takes the lock and returns the state. While another CPU holds it, `relax` is called over and
+    /// over.
     ///
     /// # Errors
     ///
     /// The raw record when its state does not exist; the lock is then not held.
-    pub(super) fn lock(&self) -> Result<GranuleState, u16> {
+    pub(super) fn lock(&self, relax: impl Fn()) -> Result<GranuleState, u16> {
         loop {
             // One atomic instruction: sets the lock bit and tells whether it was set before.
             let record = self.0.fetch_or(Self::LOCK, Ordering::Acquire);
@@ -54,7 +54,7 @@ impl GranuleRecord {
                 });
             }
             while self.0.load(Ordering::Relaxed) & Self::LOCK != 0 {
-                hint::spin_loop();
+                relax();
             }
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn an_impossible_state_is_reported_and_not_left_locked() {
         let record = GranuleRecord(AtomicU16::new(7));
-        assert_eq!(record.lock(), Err(7));
+        assert_eq!(record.lock(|| ()), Err(7));
         assert_eq!(record.0.load(Ordering::Relaxed), 7);
     }
 }

@@ -10,10 +10,7 @@ pub(crate) fn delegate<M: Machine>(
     context: &Context<'_, M>,
     address: u64,
 ) -> Result<Outcome, Error> {
-    let granule = context
-        .rmm
-        .granules
-        .lock::<Undelegated>(&context.locks, address)?;
+    let granule = context.lock::<Undelegated>(address)?;
     drop(granule.delegate(context.machine)?);
     Ok(Outcome::SUCCESS)
 }
@@ -23,10 +20,7 @@ pub(crate) fn undelegate<M: Machine>(
     context: &Context<'_, M>,
     address: u64,
 ) -> Result<Outcome, Error> {
-    let granule = context
-        .rmm
-        .granules
-        .lock::<Delegated>(&context.locks, address)?;
+    let granule = context.lock::<Delegated>(address)?;
     drop(granule.wipe(context.machine).undelegate(context.machine)?);
     Ok(Outcome::SUCCESS)
 }

@@ -1,0 +1,229 @@
+//! The command line.
+
+use core::fmt;
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// Run the tests.
+    #[default]
+    Test,
+    /// Count the instructions of each operation.
+    Bench,
+    /// Show a person what the RMM does.
+    Demo,
+    /// Print the names of the tests.
+    List,
+}
+
+/// The command line, read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arguments<'a> {
+    /// What to do.
+    pub mode: Mode,
+    /// Patterns of the tests to run, separated by commas; all tests without them.
+    pub only: Option<&'a str>,
+    /// Patterns of the tests not to run.
+    pub skip: Option<&'a str>,
+    /// Calls that each stress test makes.
+    pub calls: u64,
+}
+
+/// A word that cannot be used, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadWord<'a> {
+    /// The word.
+    pub word: &'a str,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a word cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// No option has this name.
+    Unknown,
+    /// The option was there before.
+    Twice,
+    /// The value is none of those that the option has.
+    BadValue,
+}
+
+impl fmt::Display for BadWord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command line: '{}' ", self.word)?;
+        f.write_str(match self.reason {
+            Reason::Unknown => {
+                "is unknown; there are mode=test|bench|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER"
+            }
+            Reason::Twice => "is there twice",
+            Reason::BadValue => "has a value that cannot be used",
+        })
+    }
+}
+
+/// Most calls of a stress test: their history has to fit into memory.
+const MOST_CALLS: u64 = 10_000_000;
+
+impl<'a> Arguments<'a> {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    ///
+    /// The first word that cannot be used.
+    pub fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
+        let (mut mode, mut only, mut skip, mut calls) = (None, None, None, None);
+        for word in line.split_ascii_whitespace() {
+            let bad = |reason| BadWord { word, reason };
+            let Some((name, value)) = word.split_once('=') else {
+                return Err(bad(Reason::Unknown));
+            };
+            let twice = match name {
+                "mode" => {
+                    let value = match value {
+                        "test" => Mode::Test,
+                        "bench" => Mode::Bench,
+                        "demo" => Mode::Demo,
+                        "list" => Mode::List,
+                        _ => return Err(bad(Reason::BadValue)),
+                    };
+                    mode.replace(value).is_some()
+                }
+                "only" | "skip" => {
+                    if value.split(',').any(|pattern| !is_pattern(pattern)) {
+                        return Err(bad(Reason::BadValue));
+                    }
+                    let list = if name == "only" { &mut only } else { &mut skip };
+                    list.replace(value).is_some()
+                }
+                "calls" => match value.parse() {
+                    Ok(number @ 1..=MOST_CALLS) => calls.replace(number).is_some(),
+                    _ => return Err(bad(Reason::BadValue)),
+                },
+                _ => return Err(bad(Reason::Unknown)),
+            };
+            if twice {
+                return Err(bad(Reason::Twice));
+            }
+        }
+        Ok(Self {
+            mode: mode.unwrap_or_default(),
+            only,
+            skip,
+            calls: calls.unwrap_or(20_000),
+        })
+    }
+
+    /// Whether the test of this name is to run.
+    pub fn selects(&self, name: &str) -> bool {
+        self.only.is_none_or(|list| any_matches(list, name))
+            && !self.skip.is_some_and(|list| any_matches(list, name))
+    }
+
+    /// The first pattern that none of the names matches.
+    pub fn unused_pattern(
+        &self,
+        names: &(impl Iterator<Item = &'a str> + Clone),
+    ) -> Option<&'a str> {
+        [self.only, self.skip]
+            .into_iter()
+            .flatten()
+            .flat_map(|list| list.split(','))
+            .find(|pattern| !names.clone().any(|name| matches(pattern, name)))
+    }
+}
+
+fn any_matches(list: &str, name: &str) -> bool {
+    list.split(',').any(|pattern| matches(pattern, name))
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == pattern,
+    }
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    let name = pattern.strip_suffix('*').unwrap_or(pattern);
+    !pattern.is_empty() && !name.contains('*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_means_all_tests() {
+        for line in ["", "  \t\n"] {
+            let arguments = Arguments::parse(line).unwrap();
+            assert_eq!(arguments.mode, Mode::Test);
+            assert_eq!(arguments.calls, 20_000);
+            assert!(arguments.selects("granule/unaligned"));
+        }
+    }
+
+    #[test]
+    fn words_in_any_order() {
+        let arguments = Arguments::parse("calls=7 skip=b/two mode=list only=a/*,b/*").unwrap();
+        assert_eq!(arguments.mode, Mode::List);
+        assert_eq!(arguments.calls, 7);
+        assert!(arguments.selects("a/one"));
+        assert!(arguments.selects("b/one"));
+        assert!(!arguments.selects("b/two"));
+        assert!(!arguments.selects("c/one"));
+        assert_eq!(Arguments::parse("mode=demo").unwrap().mode, Mode::Demo);
+        assert_eq!(Arguments::parse("mode=bench").unwrap().mode, Mode::Bench);
+    }
+
+    #[test]
+    fn a_name_is_not_a_prefix() {
+        let arguments = Arguments::parse("only=a/one").unwrap();
+        assert!(arguments.selects("a/one"));
+        assert!(!arguments.selects("a/one-more"));
+    }
+
+    #[test]
+    fn bad_words_are_named() {
+        for (line, word, reason) in [
+            ("mode=test verbose", "verbose", Reason::Unknown),
+            ("colour=red", "colour=red", Reason::Unknown),
+            ("=", "=", Reason::Unknown),
+            ("mode=tests", "mode=tests", Reason::BadValue),
+            ("mode=", "mode=", Reason::BadValue),
+            ("only=", "only=", Reason::BadValue),
+            ("only=a,,b", "only=a,,b", Reason::BadValue),
+            ("skip=a*b", "skip=a*b", Reason::BadValue),
+            ("calls=0", "calls=0", Reason::BadValue),
+            ("calls=-1", "calls=-1", Reason::BadValue),
+            ("calls=10000001", "calls=10000001", Reason::BadValue),
+            (
+                "calls=99999999999999999999",
+                "calls=99999999999999999999",
+                Reason::BadValue,
+            ),
+            ("only=a only=b", "only=b", Reason::Twice),
+            ("mode=test mode=test", "mode=test", Reason::Twice),
+        ] {
+            assert_eq!(
+                Arguments::parse(line),
+                Err(BadWord { word, reason }),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn patterns_without_a_test_are_found() {
+        let names = ["a/one", "b/two"];
+        let unused = |line| {
+            Arguments::parse(line)
+                .unwrap()
+                .unused_pattern(&names.into_iter())
+        };
+        assert_eq!(unused(""), None);
+        assert_eq!(unused("only=a/* skip=b/two"), None);
+        assert_eq!(unused("only=a/one,c/*"), Some("c/*"));
+        assert_eq!(unused("skip=a/on"), Some("a/on"));
+    }
+}
