@@ -1,0 +1,113 @@
+//! The files that come with the machine: found at first, loaded when there is a plan.
+#![allow(unsafe_code)]
+
+use alloc::vec::Vec;
+
+use el3_monitor::machine::Machine;
+use el3_monitor::region::GRANULE;
+use el3_monitor::{Region, device_tree, layout};
+
+use super::prepare::Prepared;
+use crate::console::fatal;
+use crate::firmware_config::{File, FirmwareConfig, MAX_SMALL, TransferFailed};
+use crate::mmu::{self, Memory};
+use crate::platform;
+
+/// What came with the machine.
+pub(crate) struct Files {
+    device: FirmwareConfig,
+    pub(crate) rmm: Option<File>,
+    pub(crate) kernel: File,
+    pub(crate) initrd: Option<File>,
+    command_line: Option<Vec<u8>>,
+}
+
+fn transfer_failed(_: TransferFailed) -> ! {
+    fatal!("the firmware-configuration device failed")
+}
+
+impl Files {
+    pub(crate) fn open(machine: &Machine, blob: &[u8]) -> Self {
+        let here = Region {
+            start: platform::DEVICE_TREE,
+            end: platform::DEVICE_TREE + blob.len() as u64,
+        };
+        let page = match layout::carve_out_base(machine, &here) {
+            Ok(base) if machine.banks[0].contains(base) => base,
+            Ok(_) => fatal!("too little memory: the first bank ends with the device tree"),
+            Err(error) => fatal!("{error}"),
+        };
+        // Where the plan will have the scratch page.
+        mmu::map(
+            Region {
+                start: page,
+                end: page + GRANULE,
+            },
+            Memory::Data,
+        );
+        let device = FirmwareConfig::new(machine.firmware_config, page);
+        let find = |name| {
+            device
+                .find(name)
+                .unwrap_or_else(|error| transfer_failed(error))
+        };
+        let Some(kernel) = find("opt/cloister/normal-world") else {
+            fatal!(
+                "there is no normal-world image (-fw_cfg name=opt/cloister/normal-world,file=...)"
+            );
+        };
+        let command_line = find("opt/cloister/bootargs").map(|file| {
+            if file.size > device_tree::MAX_COMMAND_LINE as u64 {
+                fatal!(
+                    "opt/cloister/bootargs has {} bytes, more than {}",
+                    file.size,
+                    device_tree::MAX_COMMAND_LINE
+                );
+            }
+            let text = device.read_small(file, MAX_SMALL);
+            text.unwrap_or_else(|error| transfer_failed(error))
+        });
+        Self {
+            rmm: find("opt/cloister/rmm"),
+            kernel,
+            initrd: find("opt/cloister/initrd").filter(|file| file.size != 0),
+            command_line,
+            device,
+        }
+    }
+
+    pub(crate) fn first_bytes(&self, file: File, size: usize) -> Vec<u8> {
+        let bytes = self.device.read_small(file, size as u64);
+        bytes.unwrap_or_else(|error| transfer_failed(error))
+    }
+
+    /// The command line as text, without what a file may have after it.
+    pub(crate) fn command_line(&self) -> Option<&str> {
+        let bytes = self.command_line.as_deref()?;
+        let Ok(text) = core::str::from_utf8(bytes) else {
+            fatal!("opt/cloister/bootargs is not text");
+        };
+        let text = text.trim_end_matches(['\0', '\n', '\r', ' ']);
+        if text.contains('\0') {
+            fatal!("opt/cloister/bootargs has a zero byte in it");
+        }
+        Some(text)
+    }
+
+    /// Loads the images to their places.
+    pub(crate) fn load(&self, prepared: &Prepared) {
+        let layout = &prepared.layout;
+        let load = |file, place: Region| {
+            // SAFETY: the layout keeps the place for this file, and no world runs yet.
+            let loaded = unsafe { self.device.load(file, place.start) };
+            loaded.unwrap_or_else(|error| transfer_failed(error));
+        };
+        if let Some(rmm) = self.rmm {
+            load(rmm, layout.realm);
+        }
+        load(self.kernel, layout.kernel);
+        if let Some(initrd) = self.initrd {
+            load(initrd, layout.initrd);
+        }
+    }
+}

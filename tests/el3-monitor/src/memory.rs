@@ -1,0 +1,95 @@
+//! The monitor's own memory: stacks, heap, and access to physical addresses.
+#![allow(unsafe_code)]
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+
+use buddy_system_allocator::LockedHeap;
+use el3_monitor::{Region, index};
+
+/// Memory in the SRAM that nothing clears at boot.
+#[repr(transparent)]
+pub(crate) struct Uninitialised<T>(UnsafeCell<MaybeUninit<T>>);
+
+// SAFETY: only the address is taken of it; who uses the memory behind it sees to its own order.
+unsafe impl<T> Sync for Uninitialised<T> {}
+
+impl<T> Uninitialised<T> {
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> u64 {
+        self.0.get() as u64
+    }
+}
+
+/// A stack. Its lowest page is not mapped.
+#[repr(C, align(4096))]
+pub(crate) struct Stack<const SIZE: usize>([u8; SIZE]);
+
+const HEAP_SIZE: usize = 8 << 20;
+
+#[repr(C, align(4096))]
+struct HeapMemory([u8; HEAP_SIZE]);
+
+#[unsafe(link_section = ".uninit.heap")]
+static HEAP_MEMORY: Uninitialised<HeapMemory> = Uninitialised::new();
+
+#[global_allocator]
+static HEAP: LockedHeap<24> = LockedHeap::empty();
+
+/// Sets up the heap, once, before anything is allocated.
+pub(crate) fn init_heap() {
+    // SAFETY: the memory is mapped, and nobody else uses it.
+    unsafe {
+        HEAP.lock().init(index(HEAP_MEMORY.address()), HEAP_SIZE);
+    }
+}
+
+/// Physical memory as bytes. EL3 maps every address to itself.
+///
+/// # Safety
+///
+/// The region is mapped for reading, and nobody writes it while the slice is used.
+pub(crate) unsafe fn bytes(region: Region) -> &'static [u8] {
+    // SAFETY: the caller's promise; a region does not wrap.
+    unsafe {
+        core::slice::from_raw_parts(
+            core::ptr::with_exposed_provenance(index(region.start)),
+            index(region.size()),
+        )
+    }
+}
+
+/// Copies bytes to a physical address and cleans them to memory, for readers without caches.
+///
+/// # Safety
+///
+/// The destination is mapped for writing, and nobody reads or writes it meanwhile.
+pub(crate) unsafe fn write_clean(address: u64, bytes: &[u8]) {
+    // SAFETY: the caller's promise; the source is ordinary memory of the monitor.
+    unsafe {
+        let destination = core::ptr::with_exposed_provenance_mut::<u8>(index(address));
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), destination, bytes.len());
+    }
+    clean(Region {
+        start: address,
+        end: address + bytes.len() as u64,
+    });
+}
+
+/// Cleans a region of mapped memory to the point of coherency.
+pub(crate) fn clean(region: Region) {
+    use crate::registers::{execute, execute_with};
+    const LINE: u64 = 16;
+    let mut address = region.start & !(LINE - 1);
+    while address < region.end {
+        // SAFETY: cleaning writes back what was written, nothing else.
+        unsafe { execute_with!("dc cvac", address) };
+        address += LINE;
+    }
+    // SAFETY: a barrier.
+    unsafe { execute!("dsb sy") };
+}

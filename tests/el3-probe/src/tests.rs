@@ -1,0 +1,66 @@
+//! The tests, by what of the interface they are about.
+
+mod attestation;
+mod boot;
+mod granules;
+mod manifest;
+mod preserved;
+mod reserve;
+mod services;
+
+use crate::memory::ManifestPage;
+use crate::report::{self, Outcome};
+use crate::start::BootRegisters;
+
+/// Runs all tests.
+pub(crate) fn run(registers: &BootRegisters, page: &ManifestPage) -> ! {
+    let place = granules::Places::new(page);
+    let tests: &[(&str, &dyn Fn() -> Outcome)] = &[
+        ("boot/registers", &|| boot::registers(registers)),
+        ("boot/processor-state", &boot::processor_state),
+        ("manifest/version", &|| manifest::version(page)),
+        ("manifest/memory", &|| manifest::memory(page)),
+        ("manifest/console", &|| manifest::console(page)),
+        ("manifest/absent-lists", &|| manifest::absent_lists(page)),
+        ("granule/there-and-back", &|| {
+            granules::there_and_back(&place)
+        }),
+        ("granule/neighbours", &|| granules::neighbours(&place)),
+        ("granule/twice", &|| granules::twice(&place)),
+        ("granule/unaligned", &|| granules::unaligned(&place)),
+        ("granule/out-of-range", &|| granules::out_of_range(&place)),
+        ("granule/devices", &|| granules::devices(&place)),
+        ("granule/other-worlds", &|| granules::other_worlds(&place)),
+        ("granule/own-memory", &|| granules::own_memory(&place)),
+        ("granule/first-and-last", &|| {
+            granules::first_and_last(&place)
+        }),
+        ("key/success", &|| attestation::key(page)),
+        ("key/outside-the-shared-page", &|| {
+            attestation::key_outside(page)
+        }),
+        ("key/invalid", &|| attestation::key_invalid(page)),
+        ("token/outside-the-shared-page", &|| {
+            attestation::token_outside(page)
+        }),
+        ("token/invalid", &|| attestation::token_invalid(page)),
+        ("features/index", &services::features),
+        ("services/not-there", &|| services::not_there(page)),
+        ("services/unknown", &services::unknown),
+        ("services/power", &services::power),
+        (
+            "services/complete-before-boot",
+            &services::complete_before_boot,
+        ),
+        ("reserve/invalid", &reserve::invalid),
+        ("reserve/distinct-and-usable", &reserve::distinct_and_usable),
+        ("reserve/until-exhausted", &reserve::until_exhausted),
+        ("preserved/general-registers", &|| {
+            preserved::general_registers(&place)
+        }),
+        ("preserved/system-registers", &|| {
+            preserved::system_registers(&place)
+        }),
+    ];
+    report::run(tests)
+}
