@@ -18,7 +18,7 @@ impl Zeroer {
         let id: u64;
         // SAFETY: reading an identification register has no effect.
         unsafe {
-            asm!("mrs {0}, dczid_el0", out(reg) id, options(nomem, nostack, preserves_flags))
+            asm!("mrs {0}, dczid_el0", out(reg) id, options(nomem, nostack, preserves_flags));
         };
         let prohibited = id & (1 << 4) != 0;
         Self {

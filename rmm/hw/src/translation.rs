@@ -205,7 +205,7 @@ impl Tables {
                         level2,
                         index(virtual_address, 2)?,
                         physical | attributes | BLOCK,
-                    )
+                    );
                 };
                 done += WINDOW_SIZE;
             } else {

@@ -1,2 +1,31 @@
-//! Placeholder.
-fn main() {}
+//! Starts the emulator, follows the report of a payload, and says how it ended.
+
+mod atomic;
+mod bench;
+mod cli;
+mod commands;
+mod demo;
+mod image;
+mod linux;
+mod log;
+mod machine;
+mod protocol;
+mod session;
+mod show;
+mod suite;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match commands::execute(cli::Cli::parse().command) {
+        Ok(commands::Status::Good) => ExitCode::SUCCESS,
+        Ok(commands::Status::Failed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("emulator: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+# The front door: `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What can be set on the command line: make test-qemu SMP=4 MEMORY=8G
+SMP ?= 2
+MEMORY ?= 1G
+CALLS ?= 1000000
+TEST ?=
+
+build_folder := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+bare_metal := $(build_folder)/aarch64-unknown-none-softfloat/release
+emulator := $(build_folder)/debug/emulator
+cargo := cargo
+locked := $(if $(CI),--locked,)
+host_cargo_flags := $(locked) --workspace --exclude rmm-hw --exclude rmm-image --exclude ns-host --exclude el3-probe
+
+.PHONY: help
+help: ## List these targets
+	@echo "Cloister: confidential VMs for Arm CCA. Targets:"
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
+	    while IFS='|' read -r target text; do printf '  %-18s %s\n' "$$target" "$$text"; done
+	@echo "Variables: SMP=$(SMP) MEMORY=$(MEMORY) CALLS=$(CALLS) TEST=name; CLOISTER_QEMU, CLOISTER_KERNEL_VERSION, CLOISTER_TIME_SCALE"
+
+.PHONY: setup
+setup: ## Install and fetch everything that a build and the tests need (the others call it)
+	@tools/setup.sh
+
+.PHONY: setup-build
+setup-build:
+	@tools/setup.sh --without-linux
+
+.PHONY: run
+run: payloads ## Boot EL3, RMM and host, and watch a page of memory change worlds
+	@$(emulator) run --smp $(SMP) --memory $(MEMORY)
+
+.PHONY: test
+test: setup ## Run everything: host tests, QEMU tests, Linux boot, reproducible image
+	@tools/test.sh all
+
+.PHONY: test-host
+test-host: setup-build ## Unit tests, format and lints on this machine
+	@tools/test.sh host lint
+
+.PHONY: test-qemu
+test-qemu: setup-build ## The tests of EL3 and RMM in QEMU, on all machine sizes
+	@tools/test.sh qemu
+
+.PHONY: test-linux
+test-linux: setup ## Boot a stock Debian kernel above EL3 and RMM and use its shell
+	@tools/test.sh linux
+
+.PHONY: test-reproducible
+test-reproducible: setup-build ## Build the image in two folders and compare
+	@tools/test.sh reproducible
+
+.PHONY: one
+one: payloads ## Run one test: make one TEST=granule/unaligned (a prefix: TEST='granule/*')
+	@test -n "$(TEST)" || { echo "make one: say which test, like TEST=granule/unaligned (make list names them)" >&2; exit 2; }
+	@$(emulator) test --verbose --label one --smp $(SMP) --memory $(MEMORY) --only '$(TEST)'
+
+.PHONY: list
+list: payloads ## Name the tests that run in QEMU
+	@$(emulator) list --smp $(SMP)
+
+.PHONY: stress
+stress: payloads ## A million delegations from four CPUs, against the model (CALLS=N)
+	@$(emulator) test --verbose --label stress --smp 4 --memory $(MEMORY) --only 'stress/*' --calls $(CALLS) --time-scale 60
+
+.PHONY: bench
+bench: payloads ## Instructions per call, as a table and in target/bench.json
+	@$(emulator) bench --memory $(MEMORY)
+
+.PHONY: linux
+linux: setup payloads ## Boot the Debian kernel and use it (Ctrl-A X ends it)
+	@$(emulator) linux --interactive --smp $(SMP) --memory $(MEMORY)
+
+.PHONY: image
+image: setup-build emulator ## Build target/image/rmm.img and rmm.elf
+	@tools/build-image.sh "$(build_folder)" target/image
+
+.PHONY: payloads
+payloads: image ## Build the EL3 monitor and the test programs
+# One at a time: together they would get the union of the features that each asks of a crate.
+	@tools/bare-metal-cargo.sh build --quiet -p el3-monitor
+	@tools/bare-metal-cargo.sh build --quiet -p ns-host
+	@tools/bare-metal-cargo.sh build --quiet -p el3-probe
+	@$(emulator) image $(bare_metal)/el3-monitor target/payloads/el3-monitor.bin
+	@$(emulator) image $(bare_metal)/ns-host target/payloads/ns-host.img
+	@$(emulator) image $(bare_metal)/el3-probe target/payloads/el3-probe.img
+
+.PHONY: emulator
+emulator: setup-build
+	@$(cargo) build --quiet $(locked) -p emulator
+
+.PHONY: lint
+lint: setup-build ## Format, clippy for host and bare metal, scripts, licences (where the tools are there)
+	@tools/lint.sh
+
+.PHONY: lint-full
+lint-full: setup-build ## The same with cargo-deny, which is built first if it is missing (minutes)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	@tools/lint.sh
+
+.PHONY: coverage
+coverage: setup-build ## Lines that the host tests reach
+	@command -v cargo-llvm-cov >/dev/null || { echo "make coverage: needs cargo-llvm-cov: cargo install --locked cargo-llvm-cov" >&2; exit 2; }
+	@$(cargo) llvm-cov $(host_cargo_flags) --summary-only
+
+.PHONY: clean
+clean: ## Remove what was built; what the set-up fetched stays
+	@if [ -d target ]; then find target -mindepth 1 -maxdepth 1 ! -name setup -exec rm -rf {} +; fi

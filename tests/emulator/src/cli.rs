@@ -1,0 +1,279 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::machine::{Clock, Machine};
+use crate::suite::{Limits, Selection};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  everything passed
+  1  a test failed, or the machine did not do what was asked for
+  2  wrong use: an unknown option, a missing or unusable file, no emulator
+
+Examples:
+  emulator image target/…/rmm-image target/image/rmm.img
+  emulator test --smp 4 --memory 8G
+  emulator test --only granule/unaligned
+  emulator bench --json
+  emulator linux --interactive";
+
+/// Starts the emulator, follows the report of a payload, and says how it ended.
+#[derive(Debug, Parser)]
+#[command(name = "emulator", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write the flat form of an ELF file: its loadable bytes by physical address.
+    Image {
+        /// The ELF file.
+        elf: PathBuf,
+        /// Where the flat file goes.
+        out: PathBuf,
+    },
+    /// Boot the stack and let the test host show what it protects, for a person to follow.
+    Run(MachineArgs),
+    /// Run the tests of a payload; after a crash or a hang the rest still runs.
+    Test(TestArgs),
+    /// Name the tests of the test host.
+    List(MachineArgs),
+    /// Count the instructions of the calls and compare them with the C reference.
+    Bench(BenchArgs),
+    /// Boot a Linux kernel as normal world, to a shell.
+    Linux(LinuxArgs),
+    /// Add up the results that several runs have left, and print the closing line.
+    Summary(SummaryArgs),
+}
+
+/// The machine and what it boots.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MachineArgs {
+    /// The emulator program.
+    #[arg(long, env = "CLOISTER_QEMU", default_value = "qemu-system-aarch64")]
+    pub(crate) qemu: PathBuf,
+    /// The firmware at EL3, as a flat file.
+    #[arg(long, default_value = "target/payloads/el3-monitor.bin")]
+    pub(crate) monitor: PathBuf,
+    /// The program at R-EL2, as a flat file.
+    #[arg(long, default_value = "target/image/rmm.img")]
+    pub(crate) rmm: PathBuf,
+    /// Leave the Realm world off.
+    #[arg(long, conflicts_with = "rmm")]
+    pub(crate) no_rmm: bool,
+    /// The program at NS-EL2, in the arm64 Linux Image format.
+    #[arg(long, default_value = "target/payloads/ns-host.img")]
+    pub(crate) normal_world: PathBuf,
+    /// Number of CPUs.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) smp: u32,
+    /// Size of the memory, like 512M or 8G.
+    #[arg(long, default_value = "1G", value_parser = memory_size)]
+    pub(crate) memory: String,
+    /// Factor on every time limit, for slow machines.
+    #[arg(long, env = "CLOISTER_TIME_SCALE", default_value_t = 1.0, value_parser = time_scale)]
+    pub(crate) time_scale: f64,
+    /// Seconds from the start to the first line of the report.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) boot_limit: u64,
+    /// Folder for the console logs.
+    #[arg(long, default_value = "target/test-logs")]
+    pub(crate) logs: PathBuf,
+}
+
+impl MachineArgs {
+    /// The machine that these arguments describe.
+    pub(crate) fn machine(&self, clock: Clock) -> Machine {
+        Machine {
+            qemu: self.qemu.clone(),
+            monitor: self.monitor.clone(),
+            rmm: (!self.no_rmm).then(|| self.rmm.clone()),
+            normal_world: self.normal_world.clone(),
+            initrd: None,
+            cpus: self.smp,
+            memory: self.memory.clone(),
+            clock,
+        }
+    }
+
+    /// The limits that these arguments set.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            scale: self.time_scale,
+            boot: Duration::from_secs(self.boot_limit),
+            pause: Duration::from_secs(15),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Run these tests only: names, or prefixes that end in '*'.
+    #[arg(long, value_delimiter = ',', value_parser = test_name)]
+    pub(crate) only: Vec<String>,
+    /// Leave these tests out, by name.
+    #[arg(long, value_delimiter = ',', value_parser = test_name)]
+    pub(crate) skip: Vec<String>,
+    /// Number of calls of the stress tests.
+    #[arg(long)]
+    pub(crate) calls: Option<u64>,
+    /// Whose report counts: 'ns-host', or 'el3-probe' when that was given as --rmm.
+    #[arg(long, default_value = "ns-host")]
+    pub(crate) speaker: String,
+    /// How often the emulator may be started again after a crash or a hang.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) restarts: u32,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+    /// Print the result as JSON on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print a line for every test, not only for failed and skipped ones.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+impl TestArgs {
+    /// The tests that these arguments choose.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            only: self.only.clone(),
+            skip: self.skip.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Where the figures go, as a list of {"op": name, "instructions": number}.
+    #[arg(long, default_value = "target/bench.json")]
+    pub(crate) out: PathBuf,
+    /// Print the figures as JSON on standard output instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LinuxArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// The kernel, an arm64 Image.
+    #[arg(long, default_value = "target/setup/debian/vmlinuz")]
+    pub(crate) kernel: PathBuf,
+    /// A statically linked arm64 busybox for the initial RAM disk.
+    #[arg(long, default_value = "target/setup/debian/busybox")]
+    pub(crate) busybox: PathBuf,
+    /// The first program of the initial RAM disk, a shell script.
+    #[arg(long, default_value = "tests/linux/init")]
+    pub(crate) init: PathBuf,
+    /// Hand the console to a person instead of testing. Ctrl-A X ends the emulator.
+    #[arg(long)]
+    pub(crate) interactive: bool,
+    /// Seconds from the start to the shell prompt.
+    #[arg(long, default_value_t = 240)]
+    pub(crate) limit: u64,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "linux")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SummaryArgs {
+    /// Folder with the records.
+    #[arg(long, default_value = "target/test-results")]
+    pub(crate) records: PathBuf,
+    /// The runs that must be there; one without a record counts as a failure.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<String>,
+    /// Print the sum as JSON on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn memory_size(text: &str) -> Result<String, String> {
+    let digits = text.strip_suffix(['M', 'G']).unwrap_or("");
+    match digits.parse::<u32>() {
+        Ok(1..) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+        _ => Err("a number with M or G behind it, like 512M or 8G".to_owned()),
+    }
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (0.01..=1000.0).contains(&scale) => Ok(scale),
+        _ => Err("a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+fn test_name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'=');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("one word like family/what-is-shown, or a prefix like family/*".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn memory_sizes_are_checked() {
+        for good in ["512M", "1G", "64G"] {
+            assert!(memory_size(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "G",
+            "0G",
+            "1",
+            "1T",
+            "-1G",
+            "+1G",
+            "1G,x=y",
+            "99999999999G",
+        ] {
+            assert!(memory_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_and_factors_are_checked() {
+        assert!(test_name("granule/*").is_ok());
+        for bad in ["", "two words", "mode=bench"] {
+            assert!(test_name(bad).is_err(), "{bad}");
+        }
+        assert!(time_scale("2.5").is_ok());
+        for bad in ["0", "NaN", "inf", "-1", "x"] {
+            assert!(time_scale(bad).is_err(), "{bad}");
+        }
+    }
+}

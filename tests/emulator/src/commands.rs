@@ -1,0 +1,300 @@
+//! What the subcommands do.
+
+use std::io;
+use std::process::Command as Program;
+use std::time::Instant;
+
+use crate::atomic::{self, FileError};
+use crate::bench::{self, BenchError};
+use crate::cli::{BenchArgs, Command, LinuxArgs, MachineArgs, SummaryArgs, TestArgs};
+use crate::image::{self, ConvertError};
+use crate::log::{LogFolder, TestLog as _};
+use crate::machine::{Clock, Console, Machine, MachineError};
+use crate::session::{Emulator as _, StartError};
+use crate::show::{self, Terminal};
+use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
+use crate::summary::{self, Record};
+use crate::{demo, linux};
+
+/// How a command ended that could be carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    /// Everything is as it should be.
+    Good,
+    /// Something failed and has been reported.
+    Failed,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    #[error("no test is called {0}: `emulator list` names them all")]
+    NoSuchTest(String),
+    #[error("cannot build the initial RAM disk: {0}")]
+    InitialRamDisk(io::Error),
+    #[error("cannot start {0}: {1} (`make setup` installs the emulator)")]
+    Interactive(String, io::Error),
+}
+
+/// Carries out one command.
+pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
+    match command {
+        Command::Image { elf, out } => {
+            image::convert(&elf, &out)?;
+            Ok(Status::Good)
+        }
+        Command::Run(args) => run(&args),
+        Command::Test(args) => test(&args),
+        Command::List(args) => list(&args),
+        Command::Bench(args) => bench(&args),
+        Command::Linux(args) if args.interactive => linux_interactive(&args),
+        Command::Linux(args) => linux_test(&args),
+        Command::Summary(args) => Ok(summary(&args)),
+    }
+}
+
+/// A request without tests, for the other modes of the test host.
+fn plain_request(limits: Limits) -> Request {
+    Request {
+        speaker: "ns-host".to_owned(),
+        selection: Selection::default(),
+        words: Vec::new(),
+        has_command_line: true,
+        restarts: 0,
+        limits,
+    }
+}
+
+fn run(args: &MachineArgs) -> Result<Status, CommandError> {
+    let mut session = args.machine(Clock::Wall).start("mode=demo")?;
+    let shown = demo::show(
+        session.as_mut(),
+        "ns-host",
+        args.limits(),
+        &mut io::stdout(),
+    );
+    Ok(match shown {
+        Ok(()) => Status::Good,
+        Err(reason) => {
+            eprintln!("emulator: the demonstration failed: {reason}");
+            Status::Failed
+        }
+    })
+}
+
+fn test(args: &TestArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let label = args.label.clone().unwrap_or_else(|| default_label(args));
+    let mut log = LogFolder::create(&args.machine.logs.join(&label))?;
+    let request = Request {
+        speaker: args.speaker.clone(),
+        selection: args.selection(),
+        words: args
+            .calls
+            .map(|calls| format!("calls={calls}"))
+            .into_iter()
+            .collect(),
+        // The command line reaches the normal world; a payload at R-EL2 has none.
+        has_command_line: args.speaker == "ns-host",
+        restarts: args.restarts,
+        limits: args.machine.limits(),
+    };
+    let mut machine = args.machine.machine(Clock::Wall);
+    let mut terminal = Terminal::new(&label, args.verbose, args.json);
+    let report = suite::run(&mut machine, &request, &mut log, &mut terminal)?;
+    terminal.finish();
+    if let (true, Some(pattern)) = (report.outcomes.is_empty(), args.only.first()) {
+        return Err(CommandError::NoSuchTest(pattern.clone()));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    if args.json {
+        print!(
+            "{}",
+            summary::to_json(&TestResult::new(&label, &report, seconds))
+        );
+    } else {
+        print!("{}", show::table(&report));
+    }
+    conclude(&report, &label, args.record.as_deref(), seconds, !args.json)
+}
+
+/// The name of a run by the machine on which it runs.
+fn default_label(args: &TestArgs) -> String {
+    let (smp, memory) = (args.machine.smp, &args.machine.memory);
+    format!("{}-{smp}-cpus-{memory}", args.speaker)
+}
+
+/// The whole result of a run, for programs.
+#[derive(serde::Serialize)]
+struct TestResult<'a> {
+    run: &'a str,
+    seconds: f64,
+    #[serde(flatten)]
+    tally: crate::protocol::Tally,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+impl<'a> TestResult<'a> {
+    fn new(run: &'a str, report: &'a Report, seconds: f64) -> Self {
+        Self {
+            run,
+            seconds,
+            tally: report.tally(),
+            report,
+        }
+    }
+}
+
+/// Leaves the record, prints the closing line, and decides. A run in which nothing passed shows
+/// nothing, so it does not count as good.
+fn conclude(
+    report: &Report,
+    label: &str,
+    record: Option<&std::path::Path>,
+    seconds: f64,
+    closing_line: bool,
+) -> Result<Status, CommandError> {
+    let tally = report.tally();
+    if let Some(path) = record {
+        let record = Record {
+            run: label.to_owned(),
+            tally,
+            seconds,
+        };
+        record.write(path)?;
+    }
+    if closing_line {
+        println!("{tally}");
+    }
+    Ok(decide(tally))
+}
+
+fn decide(tally: crate::protocol::Tally) -> Status {
+    let nothing = tally.passed == 0 && tally.skipped == 0;
+    if tally.failed > 0 || nothing {
+        Status::Failed
+    } else {
+        Status::Good
+    }
+}
+
+fn list(args: &MachineArgs) -> Result<Status, CommandError> {
+    let mut log = LogFolder::create(&args.logs.join("list"))?;
+    let request = plain_request(args.limits());
+    let mut machine = args.machine(Clock::Wall);
+    for name in suite::list(&mut machine, &request, &Selection::default(), &mut log)? {
+        println!("{name}");
+    }
+    Ok(Status::Good)
+}
+
+fn bench(args: &BenchArgs) -> Result<Status, CommandError> {
+    let mut log = LogFolder::create(&args.machine.logs.join("bench"))?;
+    let request = plain_request(args.machine.limits());
+    // More than one CPU would share the count.
+    let mut machine = Machine {
+        cpus: 1,
+        ..args.machine.machine(Clock::Instructions)
+    };
+    let figures = bench::run(&mut machine, &request, &mut log)?;
+    let json = summary::to_json(&figures);
+    atomic::write(&args.out, json.as_bytes())?;
+    if args.json {
+        print!("{json}");
+    } else {
+        print!("{}", bench::table(&figures));
+    }
+    Ok(Status::Good)
+}
+
+fn linux_test(args: &LinuxArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
+    let mut machine = linux_machine(args)?;
+    let limits = args.machine.limits();
+    let mut terminal = Terminal::new(&args.label, true, false);
+    let mut session = machine.start(linux::COMMAND_LINE)?;
+    log.session_started();
+    let expectation = linux::Expectation {
+        cpus: args.machine.smp,
+        limit: limits.scaled(std::time::Duration::from_secs(args.limit)),
+        scale: limits.scale,
+    };
+    let report = linux::check(session.as_mut(), expectation, &mut log, &mut terminal);
+    terminal.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+}
+
+fn linux_interactive(args: &LinuxArgs) -> Result<Status, CommandError> {
+    let machine = linux_machine(args)?;
+    machine.check()?;
+    eprintln!("emulator: Ctrl-A X ends the emulator, Ctrl-A H shows its other keys");
+    let arguments = machine.arguments(linux::COMMAND_LINE, Console::Person)?;
+    let status = Program::new(&machine.qemu).args(arguments).status();
+    let status = status
+        .map_err(|error| CommandError::Interactive(machine.qemu.display().to_string(), error))?;
+    Ok(if status.success() {
+        Status::Good
+    } else {
+        Status::Failed
+    })
+}
+
+/// The machine for a kernel, with a fresh initial RAM disk among the logs.
+fn linux_machine(args: &LinuxArgs) -> Result<Machine, CommandError> {
+    let disk = linux::initramfs(&atomic::read(&args.busybox)?, &atomic::read(&args.init)?)
+        .map_err(CommandError::InitialRamDisk)?;
+    let path = args.machine.logs.join(&args.label).join("initramfs.cpio");
+    atomic::write(&path, &disk)?;
+    Ok(Machine {
+        normal_world: args.kernel.clone(),
+        initrd: Some(path),
+        ..args.machine.machine(Clock::Wall)
+    })
+}
+
+fn summary(args: &SummaryArgs) -> Status {
+    let sum = summary::add_up(&args.records, &args.runs);
+    if args.json {
+        print!("{}", summary::to_json(&sum));
+    } else {
+        print!("{}", summary::table(&sum));
+        println!("{}", sum.tally);
+    }
+    decide(sum.tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Tally;
+
+    #[test]
+    fn a_failure_or_nothing_at_all_is_not_good() {
+        let tally = |passed, failed, skipped| Tally {
+            passed,
+            failed,
+            skipped,
+        };
+        assert_eq!(decide(tally(3, 0, 1)), Status::Good);
+        assert_eq!(decide(tally(0, 0, 1)), Status::Good);
+        assert_eq!(decide(tally(3, 1, 0)), Status::Failed);
+        assert_eq!(decide(tally(0, 0, 0)), Status::Failed);
+    }
+}

@@ -1,0 +1,211 @@
+//! The emulated machine: its parts, and the emulator's command line for it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Room for the command line of the normal world (`docs/development.md`).
+pub(crate) const LONGEST_COMMAND_LINE: usize = 2048;
+
+/// How time passes in the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clock {
+    /// As on the wall.
+    Wall,
+    /// One nanosecond per instruction, so that counter ticks are instructions.
+    Instructions,
+}
+
+/// Who sits at the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Console {
+    /// This program.
+    Program,
+    /// A person; the emulator's own keys (Ctrl-A X ends it) work.
+    Person,
+}
+
+/// A machine and what it boots.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) qemu: PathBuf,
+    pub(crate) monitor: PathBuf,
+    pub(crate) rmm: Option<PathBuf>,
+    pub(crate) normal_world: PathBuf,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cpus: u32,
+    pub(crate) memory: String,
+    pub(crate) clock: Clock,
+}
+
+/// A machine that cannot be started as asked for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MachineError {
+    #[error("no file {}: {hint}", path.display())]
+    Missing { path: PathBuf, hint: &'static str },
+    #[error(
+        "the command line of the normal world would have {0} bytes, {LONGEST_COMMAND_LINE} is the limit: ask for fewer tests at once"
+    )]
+    CommandLineTooLong(usize),
+}
+
+impl Machine {
+    /// Checks that every file is there before anything is started.
+    pub(crate) fn check(&self) -> Result<(), MachineError> {
+        let files = [
+            (Some(&self.monitor), "`make payloads` builds it"),
+            (
+                self.rmm.as_ref(),
+                "`make image` builds rmm.img, `make payloads` the others",
+            ),
+            (
+                Some(&self.normal_world),
+                "`make payloads` builds ns-host, `make setup` fetches the Debian kernel",
+            ),
+            (self.initrd.as_ref(), "it was given with --initrd"),
+        ];
+        for (path, hint) in files {
+            if let Some(path) = path.filter(|path| !path.is_file()) {
+                return Err(MachineError::Missing {
+                    path: path.clone(),
+                    hint,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The emulator's arguments for this machine with this command line for the normal world.
+    pub(crate) fn arguments(
+        &self,
+        command_line: &str,
+        console: Console,
+    ) -> Result<Vec<OsString>, MachineError> {
+        if command_line.len() > LONGEST_COMMAND_LINE {
+            return Err(MachineError::CommandLineTooLong(command_line.len()));
+        }
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
+        let board = "virt,secure=on,virtualization=on,gic-version=3,memory-backend=ram";
+        add(&["-M", board]);
+        // Unreserved: only what is touched is taken from this machine, so 64 GiB fit into less.
+        let ram = format!("memory-backend-ram,id=ram,size={},reserve=off", self.memory);
+        add(&["-object", &ram]);
+        add(&["-cpu", "max,x-rme=on"]);
+        add(&["-smp", &self.cpus.to_string(), "-m", &self.memory]);
+        match self.clock {
+            Clock::Instructions => add(&["-icount", "shift=0,sleep=off"]),
+            // CPUs that wait do so in busy loops. On two cores, eight of them can hold each other up
+            // for minutes; four get along, and much faster than one after the other.
+            Clock::Wall if self.cpus > 4 => add(&["-accel", "tcg,thread=single"]),
+            Clock::Wall => add(&["-accel", "tcg,thread=multi"]),
+        }
+        add(&["-display", "none", "-nic", "none", "-no-reboot"]);
+        add(&["-semihosting-config", "enable=on,target=native"]);
+        match console {
+            Console::Program => add(&["-serial", "stdio", "-monitor", "none"]),
+            Console::Person => add(&["-serial", "mon:stdio"]),
+        }
+        arguments.extend(["-bios".into(), self.monitor.clone().into_os_string()]);
+        let files = [
+            ("rmm", self.rmm.as_deref()),
+            ("normal-world", Some(self.normal_world.as_path())),
+            ("initrd", self.initrd.as_deref()),
+        ];
+        for (name, file) in files {
+            if let Some(file) = file {
+                arguments.extend(["-fw_cfg".into(), firmware_file(name, file)]);
+            }
+        }
+        if !command_line.is_empty() {
+            let text = command_line.replace(',', ",,");
+            arguments.push("-fw_cfg".into());
+            arguments.push(format!("name=opt/cloister/bootargs,string={text}").into());
+        }
+        Ok(arguments)
+    }
+}
+
+/// A comma separates options, so one inside a path is doubled.
+fn firmware_file(name: &str, file: &Path) -> OsString {
+    let path = file.to_string_lossy().replace(',', ",,");
+    format!("name=opt/cloister/{name},file={path}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            qemu: "qemu".into(),
+            monitor: "monitor.bin".into(),
+            rmm: Some("rmm,v1.img".into()),
+            normal_world: "ns-host.img".into(),
+            initrd: None,
+            cpus: 2,
+            memory: "1G".to_owned(),
+            clock: Clock::Wall,
+        }
+    }
+
+    fn words(machine: &Machine, command_line: &str) -> String {
+        machine
+            .arguments(command_line, Console::Program)
+            .unwrap()
+            .join(&OsString::from(" "))
+            .into_string()
+            .unwrap()
+    }
+
+    #[test]
+    fn commas_inside_values_are_doubled() {
+        let words = words(&machine(), "only=a,b");
+        assert!(words.contains("name=opt/cloister/bootargs,string=only=a,,b"));
+        assert!(words.contains("name=opt/cloister/rmm,file=rmm,,v1.img"));
+        assert!(!words.contains("initrd"));
+    }
+
+    #[test]
+    fn threads_follow_the_number_of_cpus_and_the_clock() {
+        let mut machine = machine();
+        assert!(words(&machine, "").contains("-accel tcg,thread=multi"));
+        machine.cpus = 4;
+        assert!(words(&machine, "").contains("-accel tcg,thread=multi"));
+        machine.cpus = 5;
+        assert!(words(&machine, "").contains("-accel tcg,thread=single"));
+        machine.clock = Clock::Instructions;
+        let words = words(&machine, "");
+        assert!(words.contains("-icount shift=0,sleep=off") && !words.contains("-accel"));
+    }
+
+    #[test]
+    fn a_command_line_that_does_not_fit_is_refused() {
+        let machine = machine();
+        let fits = "x".repeat(LONGEST_COMMAND_LINE);
+        assert!(machine.arguments(&fits, Console::Program).is_ok());
+        assert_eq!(
+            machine.arguments(&format!("{fits}x"), Console::Program),
+            Err(MachineError::CommandLineTooLong(LONGEST_COMMAND_LINE + 1))
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named_before_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        std::fs::write(&there, b"x").unwrap();
+        let mut machine = Machine {
+            monitor: there.clone(),
+            rmm: None,
+            normal_world: there,
+            ..machine()
+        };
+        machine.check().unwrap();
+        machine.rmm = Some(folder.path().join("absent"));
+        let message = machine.check().unwrap_err().to_string();
+        assert!(
+            message.contains("absent") && message.contains("make image"),
+            "{message}"
+        );
+    }
+}

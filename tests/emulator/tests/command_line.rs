@@ -1,0 +1,238 @@
+//! The program as people and scripts use it, with a script in the place of the real emulator.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder with the files of a machine, and a script that plays the emulator.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["monitor", "rmm", "normal-world"] {
+            fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let qemu = folder.path().join("qemu");
+        fs::write(&qemu, format!("#!/bin/sh\n{script}")).unwrap();
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a subcommand on this machine.
+    fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_emulator"));
+        program.arg(command).args(arguments);
+        for (option, file) in [
+            ("--qemu", "qemu"),
+            ("--monitor", "monitor"),
+            ("--rmm", "rmm"),
+            ("--normal-world", "normal-world"),
+            ("--logs", "logs"),
+        ] {
+            program.arg(option).arg(self.path(file));
+        }
+        program.current_dir(self.folder.path()).output().unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const GOOD: &str = "\
+echo 'el3: up'
+echo 'ns-host: plan 2'
+echo 'ns-host: begin granule/a limit 5'
+echo 'ns-host: pass granule/a'
+echo 'ns-host: begin granule/b limit 5'
+echo 'ns-host: skip granule/b: one CPU'
+echo 'ns-host: done 1 passed, 0 failed, 1 skipped'
+exit 0
+";
+
+const FAILING: &str = "\
+echo 'ns-host: plan 1'
+echo 'ns-host: begin granule/a limit 5'
+echo 'rmm: a clue'
+echo 'ns-host: fail granule/a: expected 1, saw 2'
+echo 'ns-host: done 0 passed, 1 failed, 0 skipped'
+exit 1
+";
+
+#[test]
+fn a_good_run_ends_with_the_closing_line_and_zero() {
+    let output = Bench::new(GOOD).run("test", &[]);
+    assert_eq!(
+        stdout(&output).lines().last(),
+        Some("1 passed, 0 failed, 1 skipped")
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_failure_is_one_line_with_its_log() {
+    let bench = Bench::new(FAILING);
+    let output = bench.run("test", &["--label", "here"]);
+    let text = stdout(&output);
+    let failed: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("FAILED"))
+        .collect();
+    let log = bench.path("logs/here/granule.a.log");
+    assert_eq!(
+        failed,
+        [format!(
+            "  FAILED granule/a: expected 1, saw 2 [{}]",
+            log.display()
+        )]
+    );
+    assert!(fs::read_to_string(log).unwrap().contains("rmm: a clue"));
+    assert_eq!(text.lines().last(), Some("0 passed, 1 failed, 0 skipped"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn json_is_all_of_standard_output() {
+    let output = Bench::new(FAILING).run("test", &["--json", "--label", "here"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["run"], "here");
+    assert_eq!(json["failed"], 1);
+    assert_eq!(json["outcomes"][0]["name"], "granule/a");
+    assert_eq!(json["outcomes"][0]["verdict"], "failed");
+    assert_eq!(json["outcomes"][0]["reason"], "expected 1, saw 2");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_payload_that_hangs_is_ended_in_time() {
+    let hang = "echo 'ns-host: plan 1'; echo 'ns-host: begin a limit 10'; exec sleep 600";
+    let output = Bench::new(hang).run("test", &["--time-scale", "0.02"]);
+    assert!(
+        stdout(&output).contains("no verdict within 200ms"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn wrong_use_is_one_line_and_two() {
+    let bench = Bench::new(GOOD);
+    fs::remove_file(bench.path("rmm")).unwrap();
+    let output = bench.run("test", &[]);
+    let text = stderr(&output);
+    assert!(text.contains("rmm: `make image` builds"), "{text}");
+    assert_eq!((text.lines().count(), output.status.code()), (1, Some(2)));
+
+    let bench = Bench::new(GOOD);
+    fs::remove_file(bench.path("qemu")).unwrap();
+    let output = bench.run("list", &[]);
+    assert_eq!(output.status.code(), Some(2));
+
+    let output = Bench::new(GOOD).run("test", &["--memory", "lots"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("like 512M or 8G"));
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_wrong_use() {
+    let nothing = "echo 'ns-host: plan 0'; echo 'ns-host: done 0 passed, 0 failed, 0 skipped'";
+    let output = Bench::new(nothing).run("test", &["--only", "granule/typo"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no test is called granule/typo"));
+    // Without a choice, a payload with no tests shows nothing and is no success.
+    assert_eq!(Bench::new(nothing).run("test", &[]).status.code(), Some(1));
+}
+
+#[test]
+fn bench_writes_its_file_only_when_it_has_come_to_its_end() {
+    let figures = "echo 'ns-host: bench RMI_VERSION 500'";
+    let done = "echo 'ns-host: done 0 passed, 0 failed, 0 skipped'";
+    let good = Bench::new(&format!("{figures}\n{done}"));
+    let output = good.run("bench", &["--out", "out/bench.json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(good.path("out/bench.json")).unwrap()).unwrap();
+    let expected = serde_json::json!([{"op": "RMI_VERSION", "instructions": 500}]);
+    assert_eq!(json, expected);
+    assert!(stdout(&output).contains("1123"));
+
+    let broken = Bench::new(&format!(
+        "{figures}\necho 'ns-host: note no counter'\nexit 2"
+    ));
+    let output = broken.run("bench", &["--out", "out/bench.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("no counter"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!broken.path("out/bench.json").exists());
+}
+
+#[test]
+fn the_demonstration_passes_the_console_on() {
+    let done = "echo 'el3: up'; echo 'ns-host: done 1 passed, 0 failed, 0 skipped'";
+    let output = Bench::new(done).run("run", &[]);
+    assert!(stdout(&output).starts_with("el3: up\n"));
+    assert_eq!(output.status.code(), Some(0));
+    let output = Bench::new("echo 'el3: no memory'").run("run", &[]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_summary_adds_up_records_and_misses_what_is_missing() {
+    let bench = Bench::new(GOOD);
+    let record = bench.path("records/one.json");
+    let arguments = ["--label", "one", "--record", record.to_str().unwrap()];
+    assert_eq!(bench.run("test", &arguments).status.code(), Some(0));
+    let summary = |runs: &[&str]| {
+        let program = Command::new(env!("CARGO_BIN_EXE_emulator"))
+            .args(["summary", "--records"])
+            .arg(bench.path("records"))
+            .args(runs)
+            .output();
+        program.unwrap()
+    };
+    let output = summary(&["one"]);
+    assert_eq!(
+        stdout(&output).lines().last(),
+        Some("1 passed, 0 failed, 1 skipped")
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let output = summary(&["one", "two"]);
+    assert_eq!(
+        stdout(&output).lines().last(),
+        Some("1 passed, 1 failed, 1 skipped")
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn an_image_of_nonsense_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (elf, out) = (folder.path().join("elf"), folder.path().join("out"));
+    fs::write(&elf, "nonsense").unwrap();
+    let program = Command::new(env!("CARGO_BIN_EXE_emulator"))
+        .arg("image")
+        .args([&elf, &out])
+        .output();
+    let output = program.unwrap();
+    assert_eq!(stderr(&output).lines().count(), 1);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!out.exists());
+}

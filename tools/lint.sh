@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Format and lints for everything in the checkout, one line per check.
+#
+# usage: tools/lint.sh [--code]     --code: without the checks whose tools the set-up does not bring
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+host_packages=(--workspace --exclude rmm-hw --exclude rmm-image --exclude ns-host --exclude el3-probe)
+bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe)
+locked=()
+[ -z "${CI-}" ] || locked=(--locked)
+passed=0
+failed=0
+skipped=0
+
+# check NAME COMMAND...
+check() {
+    local output
+    if output=$("${@:2}" 2>&1); then
+        echo "  ok     $1"
+        passed=$((passed + 1))
+    else
+        printf '%s\n' "$output"
+        echo "  FAILED $1"
+        failed=$((failed + 1))
+    fi
+}
+
+skip() {
+    echo "  skip   $1: $2"
+    skipped=$((skipped + 1))
+}
+
+check format cargo fmt --all --check
+check clippy-host cargo clippy --quiet "${locked[@]}" "${host_packages[@]}" --all-targets -- -D warnings
+for package in "${bare_metal_packages[@]}"; do
+    check "clippy-$package" tools/bare-metal-cargo.sh clippy --quiet -p "$package" -- -D warnings
+done
+if [ "${1-}" = --code ]; then
+    :
+elif command -v shellcheck >/dev/null; then
+    check shellcheck shellcheck -x tools/*.sh tests/linux/init .ci/run
+else
+    skip shellcheck "not installed (apt-get install shellcheck)"
+fi
+if [ "${1-}" = --code ]; then
+    :
+elif command -v cargo-deny >/dev/null; then
+    check cargo-deny cargo deny --log-level error check bans licenses sources
+    # The advisories come over the network, from outside the package registries.
+    if cargo deny --log-level off fetch db >/dev/null 2>&1; then
+        check cargo-deny-advisories cargo deny --log-level error check --disable-fetch advisories
+    else
+        skip cargo-deny-advisories "the advisory database cannot be reached from here"
+    fi
+else
+    skip cargo-deny "not installed (make lint-full)"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

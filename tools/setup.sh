@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Prepares a fresh Debian 12 for building and testing. Safe to repeat; a second run needs no network.
+#
+# usage: tools/setup.sh [--without-linux]
+#
+# Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
+# device-tree-compiler, and gcc where there is no C linker. Everything else stays in target/setup.
+#
+#   CLOISTER_QEMU             use this QEMU instead of installing one
+#   CLOISTER_KERNEL_VERSION   another Debian kernel for the Linux boot test
+#   CLOISTER_FORCE_RUST_SRC   build the core library from source even if rustup has the target
+set -euo pipefail
+
+TOOLS=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(dirname "$TOOLS")
+SETUP="$ROOT/target/setup"
+
+# shellcheck source=tools/versions.sh
+. "$TOOLS/versions.sh"
+# shellcheck source=tools/setup/messages.sh
+. "$TOOLS/setup/messages.sh"
+# shellcheck source=tools/setup/archive.sh
+. "$TOOLS/setup/archive.sh"
+# shellcheck source=tools/setup/packages.sh
+. "$TOOLS/setup/packages.sh"
+# shellcheck source=tools/setup/rust.sh
+. "$TOOLS/setup/rust.sh"
+# shellcheck source=tools/setup/linux.sh
+. "$TOOLS/setup/linux.sh"
+
+WITH_LINUX=yes
+case "${1-}" in
+'') ;;
+--without-linux) WITH_LINUX= ;;
+*)
+    echo "setup: unknown option '$1' (usage: tools/setup.sh [--without-linux])" >&2
+    exit 2
+    ;;
+esac
+
+# Whether a step is done already: its stamp names the versions, and what it made is there.
+# is_done NAME VERSIONS FILE...
+is_done() {
+    [ "$(cat "$SETUP/stamps/$1" 2>/dev/null)" = "$2" ] || return 1
+    local file
+    for file in "${@:3}"; do
+        [ -e "$file" ] || return 1
+    done
+}
+
+mark_done() {
+    printf '%s\n' "$2" >"$SETUP/stamps/$1.new"
+    mv "$SETUP/stamps/$1.new" "$SETUP/stamps/$1"
+}
+
+mkdir -p "$SETUP/stamps" || fail "cannot write to $SETUP"
+# Two makes at once must not unpack into the same folder.
+exec 9>"$SETUP/lock"
+flock 9
+
+rustc_path=$(command -v rustc || echo none)
+rust_stamp="$RUST_VERSION $(rustc --version 2>/dev/null || echo none)"
+target_stamp="$rust_stamp ${CLOISTER_FORCE_RUST_SRC:+from source}"
+packages=$(command -v cc dtc "$QEMU" || true)
+packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
+linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
+
+# The steps that are not done, as "NAME FUNCTION TITLE".
+todo=()
+is_done rust "$rust_stamp" "$rustc_path" ||
+    todo+=("rust setup_rust Rust $RUST_VERSION or newer")
+is_done packages "$packages_stamp" ||
+    todo+=("packages setup_packages QEMU $QEMU_VERSION or newer with RME, device-tree compiler, C linker")
+is_done target "$target_stamp" "$SETUP/bare-metal.env" && bare_metal_target_works ||
+    todo+=("target setup_bare_metal_target Rust target $BARE_METAL_TARGET")
+[ -z "$WITH_LINUX" ] || is_done linux "$linux_stamp" "$SETUP/debian/vmlinuz" "$SETUP/debian/busybox" ||
+    todo+=("linux setup_linux Debian kernel ${linux_stamp%% *} for the Linux boot test")
+
+STEPS=${#todo[@]}
+for entry in "${todo[@]}"; do
+    read -r name function title <<<"$entry"
+    step "$title"
+    "$function"
+    case "$name" in
+    rust) stamp="$rust_stamp" ;;
+    packages) stamp="$QEMU_VERSION $(command -v cc dtc "$QEMU" | paste -sd ' ')" ;;
+    target) stamp="$target_stamp" ;;
+    linux) stamp="$linux_stamp" ;;
+    esac
+    mark_done "$name" "$stamp"
+done
+if [ "$STEPS" -gt 0 ]; then
+    echo "set-up is complete"
+fi

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Runs parts of the tests and adds them up.
+#
+# usage: tools/test.sh all | PART...
+#
+# Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
+#        stress linux reproducible; `qemu` stands for those from probe to stress.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+qemu_parts=(probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib stress)
+results=target/test-results
+logs=target/test-logs
+build=${CARGO_TARGET_DIR:-target}
+emulator="$build/debug/emulator"
+locked=()
+[ -z "${CI-}" ] || locked=(--locked)
+host_packages=(--workspace --exclude rmm-hw --exclude rmm-image --exclude ns-host --exclude el3-probe)
+
+# record NAME PASSED FAILED SKIPPED SECONDS: what `emulator summary` reads.
+record() {
+    printf '{"run": "%s", "passed": %d, "failed": %d, "skipped": %d, "seconds": %d}\n' "$@" \
+        >"$results/$1.json.new"
+    mv "$results/$1.json.new" "$results/$1.json"
+}
+
+# Reads a log with lines of the form `WORDS: ok. N passed; M failed; K ignored` and the like, and
+# prints the sums.
+add_up_cargo() {
+    awk '/^test result: / { for (i = 2; i <= NF; i++) {
+             if ($i ~ /^passed/) p += $(i - 1)
+             if ($i ~ /^failed/) f += $(i - 1)
+             if ($i ~ /^ignored/) s += $(i - 1) } }
+         END { print p + 0, f + 0, s + 0 }' "$1"
+}
+
+part_host() {
+    local passed failed skipped status=0
+    cargo test "${locked[@]}" "${host_packages[@]}" --no-fail-fast >"$logs/host.log" 2>&1 || status=$?
+    read -r passed failed skipped < <(add_up_cargo "$logs/host.log")
+    if [ "$status" -ne 0 ]; then
+        grep -E '^(test .* FAILED|error)|panicked at' "$logs/host.log" | sort -u | head -n 40 || true
+        echo "  the whole output is in $logs/host.log"
+        # A test program that does not compile has no results to count.
+        [ "$failed" -gt 0 ] || failed=1
+    fi
+    echo "  $passed passed, $failed failed, $skipped skipped"
+    record host "$passed" "$failed" "$skipped" "$SECONDS"
+}
+
+part_lint() {
+    local passed failed skipped
+    tools/lint.sh --code | tee "$logs/lint.log" || true
+    read -r passed _ failed _ skipped _ < <(tail -n 1 "$logs/lint.log" | tr -d ,)
+    record lint "$passed" "$failed" "$skipped" "$SECONDS"
+}
+
+part_probe() {
+    qemu_test probe --speaker el3-probe --rmm target/payloads/el3-probe.img --smp 2 --memory 1G
+}
+
+part_ns-host-1-cpu() { qemu_test ns-host-1-cpu --smp 1 --memory 1G; }
+part_ns-host-2-cpus() { qemu_test ns-host-2-cpus --smp 2 --memory 1G; }
+part_ns-host-4-cpus() { qemu_test ns-host-4-cpus --smp 4 --memory 1G; }
+part_ns-host-8-gib() { qemu_test ns-host-8-gib --smp 2 --memory 8G; }
+part_stress() {
+    qemu_test stress --smp 4 --memory 1G --only stress/four-cpus --calls 1000000
+}
+part_ns-host-64-gib() { qemu_test ns-host-64-gib --smp 2 --memory 64G; }
+
+# qemu_test NAME ARGUMENTS...
+qemu_test() {
+    "$emulator" test --label "$1" --record "$results/$1.json" "${@:2}" || true
+}
+
+part_linux() {
+    "$emulator" linux --smp 2 --memory 2G --label linux --record "$results/linux.json" || true
+}
+
+# Builds the image in two copies of the checkout, in folders whose names differ in length, and
+# compares.
+part_reproducible() {
+    local folder ok=0
+    rm -rf target/reproducible
+    for folder in target/reproducible/a target/reproducible/b/in-another-folder; do
+        mkdir -p "$folder"
+        tar -cf - --exclude=./target --exclude=./.git . | tar -xf - -C "$folder"
+        if ! CLOISTER_SETUP="$PWD/target/setup" EMULATOR="$(realpath "$emulator")" \
+            "$folder/tools/build-image.sh" "$(realpath "$folder")/target" target/image; then
+            record reproducible 0 1 0 "$SECONDS"
+            return
+        fi
+    done
+    local image
+    for image in rmm.img rmm.elf; do
+        if cmp target/reproducible/{a,b/in-another-folder}/target/image/$image; then
+            echo "  ok     $image is the same from both folders"
+            ok=$((ok + 1))
+        else
+            echo "  FAILED $image differs; both are kept in target/reproducible"
+        fi
+    done
+    record reproducible "$ok" $((2 - ok)) 0 "$SECONDS"
+    if [ "$ok" -eq 2 ]; then
+        rm -rf target/reproducible
+    fi
+}
+
+parts=()
+for part in "$@"; do
+    case "$part" in
+    all) parts+=(host lint "${qemu_parts[@]}" linux reproducible) ;;
+    qemu) parts+=("${qemu_parts[@]}") ;;
+    host | lint | probe | ns-host-* | stress | linux | reproducible)
+        declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
+        parts+=("$part")
+        ;;
+    *)
+        echo "test: no part '$part' (see the top of tools/test.sh)" >&2
+        exit 2
+        ;;
+    esac
+done
+[ "${#parts[@]}" -gt 0 ] || { echo "usage: tools/test.sh all | PART..." >&2; exit 2; }
+
+mkdir -p "$results" "$logs"
+# A part that does not come to its end must not live on an old result.
+for part in "${parts[@]}"; do
+    rm -f "$results/$part.json"
+done
+
+echo "== build =="
+built=yes
+make emulator
+case " ${parts[*]} " in
+*" probe "* | *" ns-host-"* | *" stress "* | *" linux "*) make payloads || built= ;;
+esac
+number=0
+for part in "${parts[@]}"; do
+    number=$((number + 1))
+    echo "== $number/${#parts[@]} $part =="
+    SECONDS=0
+    case "$part" in
+    probe | ns-host-* | stress | linux)
+        # What an earlier build left must not be tested in the place of one that failed.
+        if [ -z "$built" ]; then
+            echo "  FAILED: the images could not be built"
+            continue
+        fi
+        ;;
+    esac
+    "part_$part" || true
+done
+echo "== summary =="
+exec "$emulator" summary --records "$results" "${parts[@]}"

@@ -1,0 +1,19 @@
+# shellcheck shell=bash disable=SC2034
+# Versions of everything that comes from outside the checkout and is not a crate.
+# Whoever changes one also changes its checksum in checksums.sha256.
+
+# Lowest Rust that the workspace compiles with.
+RUST_VERSION=1.95.0
+BARE_METAL_TARGET=aarch64-unknown-none-softfloat
+
+# First QEMU whose RME carries a whole stack, and the package of Debian 12 backports that has it.
+QEMU_VERSION=10.0.2
+QEMU_PACKAGE_VERSION='1:10.0.2+ds-2+deb13u1~bpo12+1'
+
+# Source of the Rust standard library, for machines where rustup cannot add a target.
+RUST_SRC_PACKAGE_VERSION='1.95.0+dfsg1-2~bpo13+1'
+
+# Kernel and shell of the Linux boot test. The cloud flavour has fewer drivers to initialise.
+KERNEL_PACKAGE_VERSION='7.3.4-1~bpo13+1'
+KERNEL_FLAVOUR=cloud-arm64
+BUSYBOX_PACKAGE_VERSION='1:1.35.0-4+deb12u1+b1'
