@@ -39,7 +39,7 @@ done
 if [ "${1-}" = --code ]; then
     :
 elif command -v shellcheck >/dev/null; then
-    check shellcheck shellcheck -x tools/*.sh tests/linux/init .ci/run
+    check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh tests/linux/init .ci/run
 else
     skip shellcheck "not installed (apt-get install shellcheck)"
 fi

@@ -2,8 +2,9 @@
 # The Rust toolchain and the bare-metal target.
 
 setup_rust() {
-    command -v rustc >/dev/null && command -v cargo >/dev/null ||
+    if ! command -v rustc >/dev/null || ! command -v cargo >/dev/null; then
         fail "no Rust: install Rust $RUST_VERSION or newer with rustup"
+    fi
     local version
     version=$(rustc --version | awk '{ print $2 }')
     [ "$(printf '%s\n' "$RUST_VERSION" "$version" | sort -V | head -n 1)" = "$RUST_VERSION" ] ||
@@ -60,8 +61,8 @@ setup_rust_src() {
     local unpacked="$SETUP/rust-src"
     if [ ! -e "$unpacked/usr/src/rustc-$rust/library/core/Cargo.toml" ]; then
         use_arm64_lists
-        version=$(choose_version rust-src "$RUST_SRC_PACKAGE_VERSION" "$rust+") &&
-            [ "${version%%+*}" = "$rust" ] ||
+        version=$(choose_version rust-src "$RUST_SRC_PACKAGE_VERSION" "$rust+") || version=
+        [ "${version%%+*}" = "$rust" ] ||
             fail "no source of the Rust $rust library in trixie-backports: rustup target add $BARE_METAL_TARGET"
         say "fetching rust-src $version (45 MB)"
         file=$(download "$SETUP/downloads" rust-src "$version") || exit 1
