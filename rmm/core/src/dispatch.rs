@@ -2,11 +2,11 @@
 
 use core::cell::Cell;
 
-use rmm_abi::rmi::{FeatureRegister0, ReturnCode, fid};
+use rmm_abi::rmi::fid;
 use rmm_abi::smc;
 
+use crate::context::{Context, Outcome, Rmm};
 use crate::error::{Error, Fatal};
-use crate::granule::{GranuleError, GranuleTable, Locked, LockedState};
 use crate::{Machine, rmi};
 
 /// X0 to X7 of a call of the host.
@@ -15,54 +15,7 @@ pub type Call = [u64; 8];
 /// X0 to X4 of the reply.
 pub type Reply = [u64; 5];
 
-/// The state of the RMM that all CPUs share.
-#[derive(Debug)]
-pub struct Rmm<'m> {
-    pub(crate) granules: GranuleTable<'m>,
-    /// Feature register 0, packed once because every reader wants the word.
-    pub(crate) features: u64,
-}
-
-/// What a command may use while it serves one call.
-#[derive(Debug)]
-pub(crate) struct Context<'c, M> {
-    pub(crate) rmm: &'c Rmm<'c>,
-    pub(crate) machine: &'c M,
-    /// Granules that this call has locked.
-    pub(crate) locks: Cell<usize>,
-}
-
-impl<M: Machine> Context<'_, M> {
-    /// Locks the granule at an address that the host gave and checks its state.
-    pub(crate) fn lock<S: LockedState>(&self, address: u64) -> Result<Locked<'_, S>, GranuleError> {
-        self.rmm.granules.lock(self.machine, &self.locks, address)
-    }
-}
-
-/// Outcome of a command: X0, and X1 to X3 as far as it has outputs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: ReturnCode,
-    pub(crate) outputs: [u64; 3],
-}
-
-impl Outcome {
-    /// A command that succeeded and has nothing more to say.
-    pub(crate) const SUCCESS: Self = Self {
-        code: ReturnCode::SUCCESS,
-        outputs: [0; 3],
-    };
-}
-
-impl<'m> Rmm<'m> {
-    /// An RMM that tracks these granules and offers these features.
-    pub const fn new(granules: GranuleTable<'m>, features: FeatureRegister0) -> Self {
-        Self {
-            granules,
-            features: features.word(),
-        }
-    }
-
+impl Rmm<'_> {
     /// Serves one call of the host on the CPU of `machine`.
     ///
     /// X4 of the caller comes back unless the command has an output there; X1 to X3 are zero

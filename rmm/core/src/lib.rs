@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+mod context;
 mod dispatch;
 pub mod error;
 pub mod features;
@@ -24,5 +25,6 @@ pub mod granule;
 mod machine;
 mod rmi;
 
-pub use dispatch::{Call, Reply, Rmm};
+pub use context::Rmm;
+pub use dispatch::{Call, Reply};
 pub use machine::Machine;

@@ -2,7 +2,7 @@
 
 use rmm_abi::rmi::ReturnCode;
 
-use crate::dispatch::{Context, Outcome};
+use crate::context::{Context, Outcome};
 
 /// Answers a feature register. Registers that are not defined read as zero.
 pub(crate) fn features<M>(context: &Context<'_, M>, index: u64) -> Outcome {

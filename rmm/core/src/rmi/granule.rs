@@ -1,7 +1,7 @@
 //! `RMI_GRANULE_DELEGATE` and `RMI_GRANULE_UNDELEGATE` (DEN0137 section B4.3).
 
 use crate::Machine;
-use crate::dispatch::{Context, Outcome};
+use crate::context::{Context, Outcome};
 use crate::error::Error;
 use crate::granule::{Delegated, Undelegated};
 

@@ -3,7 +3,7 @@
 use rmm_abi::Version;
 use rmm_abi::rmi::{ReturnCode, VERSION_1_0};
 
-use crate::dispatch::Outcome;
+use crate::context::Outcome;
 
 /// Answers which revisions are served. Both outputs are valid on failure too.
 pub(crate) fn version(requested: u64) -> Outcome {
