@@ -26,7 +26,7 @@ pub struct List {
     pub checksum: u64,
 }
 
-/// The manifest up to and including the fields of revision 0.4. A reader ignores what its
+/// The manifest up to and including the fields of revision 0.5. A reader ignores what its
 /// revision does not have.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

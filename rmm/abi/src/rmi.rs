@@ -21,9 +21,9 @@ pub mod fid {
 
 /// Whether EL3 forwards a function identifier of the normal world to the RMM: a fast SMC64 call of
 /// the standard-service owner, bits 23:17 zero, number in 0x150–0x18F or 0x1D0–0x2CF. The SVE
-/// hint may be set.
+/// hint may be set, and the upper half of the register may hold anything.
 pub const fn is_rmi(function: u64) -> bool {
-    let base = function & !smc::SVE_HINT;
+    let base = smc::function_identifier(function);
     let number = base & 0xffff;
     base & !0xffff == 0xc400_0000
         && ((number >= 0x150 && number <= 0x18f) || (number >= 0x1d0 && number <= 0x2cf))
@@ -145,6 +145,7 @@ mod tests {
             0xc400_01d0,
             0xc400_02cf,
             0xc401_0150,
+            0xdead_beef_c400_0150,
         ] {
             assert!(is_rmi(function), "{function:#x}");
         }
@@ -159,7 +160,6 @@ mod tests {
             0xc500_0150,
             0xc402_0150,
             0xc480_0150,
-            0x1_c400_0150,
         ] {
             assert!(!is_rmi(function), "{function:#x}");
         }

@@ -7,6 +7,12 @@ pub const NOT_SUPPORTED: u64 = u64::MAX;
 /// A hint only; it is masked out before a function is looked up.
 pub const SVE_HINT: u64 = 1 << 16;
 
+/// The function identifier of a call: the low half of X0, without the SVE hint. What is in the
+/// upper half means nothing (DEN0028 section 3.1).
+pub const fn function_identifier(x0: u64) -> u64 {
+    x0 & 0xffff_ffff & !SVE_HINT
+}
+
 /// A fast SMC64 call of the standard-service owner, which RMI, RSI and the RMM-EL3 calls all are.
 pub const fn standard_service(function: u16) -> u64 {
     0xc400_0000 | function as u64

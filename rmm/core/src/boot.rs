@@ -23,6 +23,8 @@ pub const LOWEST_INTERFACE: Version = Version::new(0, 2);
 pub const HIGHEST_INTERFACE: Version = Version::new(0, 8);
 /// CPUs that the RMM can serve.
 pub const MAX_CPUS: u32 = 512;
+/// Granules that the RMM can keep records of: 1 TiB of DRAM.
+pub const MAX_GRANULES: u64 = 1 << 28;
 
 /// What EL3 passes in X0 to X3 at cold boot (RMM-EL3 interface, "Cold boot interface").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

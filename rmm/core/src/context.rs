@@ -5,7 +5,7 @@ use core::cell::Cell;
 use rmm_abi::rmi::{FeatureRegister0, ReturnCode};
 
 use crate::Machine;
-use crate::granule::{GranuleError, GranuleTable, Locked, LockedState};
+use crate::granule::{GranuleError, GranuleTable, Lockable, Locked};
 
 /// The state of the RMM that all CPUs share.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Context<'c, M> {
 
 impl<M: Machine> Context<'_, M> {
     /// Locks the granule at an address that the host gave and checks its state.
-    pub(crate) fn lock<S: LockedState>(&self, address: u64) -> Result<Locked<'_, S>, GranuleError> {
+    pub(crate) fn lock<S: Lockable>(&self, address: u64) -> Result<Locked<'_, S>, GranuleError> {
         self.rmm.granules.lock(self.machine, &self.locks, address)
     }
 }

@@ -30,7 +30,7 @@ impl Rmm<'_> {
             machine,
             locks: Cell::new(0),
         };
-        let function = call[0] & !smc::SVE_HINT;
+        let function = smc::function_identifier(call[0]);
         let outcome = command(&context, function, call);
         check_exit(function, context.locks.get(), machine.mapped_granules())?;
         let x4 = call[4];

@@ -19,7 +19,7 @@ pub struct CpuIdentification {
     pub dfr1: u64,
     /// `PMCR_EL0`; zero without a PMU.
     pub pmcr: u64,
-    /// `ICH_VTR_EL2`.
+    /// `ICH_VTR_EL2`; zero without the system registers of a GIC.
     pub ich_vtr: u64,
     /// Longest SVE vector at EL2, in bits; zero without SVE.
     pub sve_vector_bits: u64,
@@ -56,6 +56,11 @@ impl CpuIdentification {
             0 => field(self.mmfr0, 28, 4) == 1,
             granule_4k => granule_4k == 3,
         }
+    }
+
+    /// Whether the CPU has the system registers of a GIC, version 3 or 4.
+    pub const fn has_gic_registers(&self) -> bool {
+        field(self.pfr0, 24, 4) != 0
     }
 
     /// Whether the CPU has SVE.

@@ -23,6 +23,6 @@ mod record;
 mod table;
 
 pub use address::GranuleAddress;
-pub use locked::{Delegated, GranuleError, Locked, LockedState, Undelegated, Wiped};
+pub use locked::{Delegated, GranuleError, Lockable, Locked, LockedState, Undelegated, Wiped};
 pub use record::{GranuleRecord, GranuleState};
 pub use table::{BankError, DramBanks, GranuleTable, MAX_DRAM_BANKS};

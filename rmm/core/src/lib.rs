@@ -12,6 +12,7 @@
 //! | [`granule`] | state of every granule, locks, tokens for granules in motion |
 //! | `dispatch` | one match: function identifier → command; checks after every call |
 //! | `rmi` | one file per family of commands |
+//! | [`rate_limit`] | how often the console may be used for errors |
 //! | [`error`] | *reply* (a code for the caller) and *fatal* (the RMM stops serving) |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod error;
 pub mod features;
 pub mod granule;
 mod machine;
+pub mod rate_limit;
 mod rmi;
 
 pub use context::Rmm;

@@ -103,13 +103,7 @@ fn unknown_functions_are_answered() {
     ];
     let unknown = (0xc400_0000..=0xc400_02cf_u64)
         .filter(|function| !known.contains(function))
-        .chain([
-            0,
-            u64::MAX,
-            0x8400_0150,
-            0xc402_0150,
-            1 << 32 | fid::VERSION,
-        ]);
+        .chain([0, u64::MAX, 0x8400_0150, 0xc402_0150]);
     for function in unknown {
         assert_eq!(
             call(&rmm, &cpu, function, BASE),
@@ -121,11 +115,13 @@ fn unknown_functions_are_answered() {
 }
 
 #[test]
-fn the_sve_hint_is_ignored() {
+fn the_sve_hint_and_the_upper_half_of_x0_are_ignored() {
     let memory = memory();
     let (rmm, cpu) = (memory.rmm(), memory.cpu(0));
-    let reply = call(&rmm, &cpu, fid::VERSION | smc::SVE_HINT, 0x1_0000);
-    assert_eq!(reply, [SUCCESS, 0x1_0000, 0x1_0000, 0, 4]);
+    for bits in [smc::SVE_HINT, 1 << 32, 0xdead_beef << 32 | smc::SVE_HINT] {
+        let reply = call(&rmm, &cpu, fid::VERSION | bits, 0x1_0000);
+        assert_eq!(reply, [SUCCESS, 0x1_0000, 0x1_0000, 0, 4], "{bits:#x}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use rmm_abi::el3::BootCode;
 use rmm_abi::manifest::{Console, DramBank, List, Manifest};
 use rmm_abi::{GRANULE_SIZE, Version};
-use rmm_core::boot::{BootError, BootManifest, BootParameters, ConsoleKind, MemoryPlan};
+use rmm_core::boot::{
+    BootError, BootManifest, BootParameters, ConsoleKind, MAX_GRANULES, MemoryPlan,
+};
 use rmm_core::granule::GranuleAddress;
 use zerocopy::IntoBytes;
 
@@ -259,6 +261,13 @@ fn dram_must_make_sense() {
             .is_ok(),
         "the very end"
     );
+    let most = bank(0x4000_0000, MAX_GRANULES * 0x1000);
+    assert!(Page::new(&[most], &[]).read().is_ok());
+    let more = bank(1 << 46, 0x1000);
+    let expected = BootError::TooMuchDram {
+        granules: MAX_GRANULES + 1,
+    };
+    assert_eq!(Page::new(&[most, more], &[]).error(), expected);
     assert_eq!(Page::new(&[], &[]).error(), BootError::NoDram);
     let many: Vec<_> = (1..=65).map(|index| bank(index << 30, 0x1000)).collect();
     assert_eq!(Page::new(&many[..64], &[]).read().unwrap().dram.count(), 64);

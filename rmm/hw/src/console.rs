@@ -4,8 +4,11 @@
 
 use core::fmt::{self, Write};
 use core::hint;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use rmm_core::rate_limit::RateLimit;
+
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0};
 use spin::Mutex;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite};
@@ -38,19 +41,23 @@ pub const PL011_FLAG_OFFSET: u64 = 0x18;
 /// ready must not stop the RMM.
 const PATIENCE: u32 = 1 << 20;
 
-/// Lines about errors that may be printed in all. Each such line is a defect or an attack, and the
-/// console belongs to others too.
-const ERROR_LINES: u32 = 64;
+/// Lines about errors in a row, and one more for each so many seconds: each such line is a defect or
+/// an attack, and the console belongs to others too.
+const ERROR_LINES: u64 = 16;
+const SECONDS_PER_ERROR_LINE: u64 = 10;
 
+static ERROR_LIMIT: Mutex<Option<RateLimit>> = Mutex::new(None);
 static CONSOLE: Mutex<Option<Pl011>> = Mutex::new(None);
-static ERROR_LINES_LEFT: AtomicU32 = AtomicU32::new(ERROR_LINES);
+/// Whether the device is mapped, for good.
+static MAPPED: AtomicBool = AtomicBool::new(false);
 
 /// A PL011 that is mapped at [`layout::CONSOLE`].
 struct Pl011;
 
 impl Pl011 {
     fn put(byte: u8) {
-        // SAFETY: a `Pl011` exists only behind `use_pl011`, whose caller has mapped the device.
+        // SAFETY: a `Pl011` is made by `use_pl011`, whose caller has mapped the device, or after
+        // that by `last_words`, which asks `MAPPED`.
         let registers = unsafe { &*(layout::CONSOLE as *const Pl011Registers) };
         for _ in 0..PATIENCE {
             if !registers.flag.is_set(Flag::TXFF) {
@@ -76,6 +83,7 @@ impl Write for Pl011 {
 /// The device's registers must be mapped at [`layout::CONSOLE`], for good.
 pub unsafe fn use_pl011() {
     *CONSOLE.lock() = Some(Pl011);
+    MAPPED.store(true, Ordering::Release);
 }
 
 /// Prints a line.
@@ -85,15 +93,19 @@ pub fn line(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Prints a line about something that went wrong, unless there have been too many already.
+/// Prints a line about something that went wrong, unless there have been too many lately.
 pub fn error(text: fmt::Arguments<'_>) {
-    let left = ERROR_LINES_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-        left.checked_sub(1)
-    });
-    match left {
-        Ok(1) => line(format_args!("{text} (further errors are not printed)")),
-        Ok(_) => line(text),
-        Err(_) => {}
+    let interval = CNTFRQ_EL0.get() * SECONDS_PER_ERROR_LINE;
+    let dropped = ERROR_LIMIT
+        .lock()
+        .get_or_insert_with(|| RateLimit::new(ERROR_LINES, interval))
+        .admit(CNTPCT_EL0.get());
+    match dropped {
+        Some(0) => line(text),
+        Some(dropped) => line(format_args!(
+            "{text} ({dropped} lines before this were left out)"
+        )),
+        None => {}
     }
 }
 
@@ -108,9 +120,10 @@ pub fn last_words(text: fmt::Arguments<'_>) {
         }
         hint::spin_loop();
     }
-    // Whoever holds the console does not give it back. A garbled line is better than none; the
-    // device was mapped, for else nobody would be printing.
-    print(&mut Pl011, text);
+    // Whoever holds the console does not give it back. A garbled line is better than none.
+    if MAPPED.load(Ordering::Acquire) {
+        print(&mut Pl011, text);
+    }
 }
 
 fn print(console: &mut Pl011, text: fmt::Arguments<'_>) {

@@ -8,9 +8,9 @@ use rmm_core::Machine;
 use rmm_core::features::CpuIdentification;
 use rmm_core::granule::{Delegated, Locked, Undelegated, Wiped};
 
-use crate::el3;
 use crate::memory::Zeroer;
 use crate::slot::Slots;
+use crate::{console, el3, park};
 
 /// The CPU that runs this code.
 #[derive(Debug)]
@@ -36,7 +36,15 @@ impl Machine for ThisCpu {
     }
 
     fn delegate(&self, granule: &Locked<'_, Undelegated>) -> Result<(), ServiceCode> {
-        el3::delegate(granule.address())
+        el3::delegate(granule.address()).inspect_err(|&code| {
+            // A granule of another world is an everyday answer; anything else is EL3's trouble.
+            if !matches!(code, ServiceCode::BadPas | ServiceCode::BadAddress) {
+                console::error(format_args!(
+                    "EL3 does not delegate granule {}: {code:?}",
+                    granule.address()
+                ));
+            }
+        })
     }
 
     fn undelegate(&self, granule: &Locked<'_, Wiped>) -> Result<(), ServiceCode> {
@@ -44,6 +52,10 @@ impl Machine for ThisCpu {
     }
 
     fn relax(&self) {
+        // Whoever holds the lock may be the one that gave up, and will never release it.
+        if park::stopped() {
+            park::park();
+        }
         // Unlike `core::hint::spin_loop`, which is an ISB, this lets an emulator run the CPU that
         // holds the lock.
         // SAFETY: a hint.
@@ -91,6 +103,35 @@ pub fn physical_address_bits() -> u8 {
     .physical_address_bits()
 }
 
+/// Keeps what the RMM does out of the performance counters, which the host programs and EL3 does not
+/// switch, on this CPU.
+pub fn hide_from_counters() {
+    const HPMD: u64 = 1 << 17;
+    const HCCD: u64 = 1 << 23;
+    let dfr0 = ID_AA64DFR0_EL1.get();
+    let id = CpuIdentification {
+        dfr0,
+        ..Default::default()
+    };
+    if !id.has_pmu() {
+        return;
+    }
+    // SAFETY: the CPU has a PMU. EL3 keeps this register for each world. All event counters stay
+    // those of EL1 and EL0 (HPMN), as they are out of reset.
+    unsafe {
+        asm!(
+            "mrs {counters}, pmcr_el0",
+            "ubfx {counters}, {counters}, #11, #5",
+            "orr {counters}, {counters}, {hidden}",
+            "msr mdcr_el2, {counters}",
+            "isb",
+            counters = out(reg) _,
+            hidden = in(reg) HPMD | HCCD,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+}
+
 /// Reads the identification registers of this CPU.
 pub fn identify() -> CpuIdentification {
     let mut id = CpuIdentification {
@@ -99,19 +140,21 @@ pub fn identify() -> CpuIdentification {
         dfr0: ID_AA64DFR0_EL1.get(),
         ..Default::default()
     };
-    // SAFETY: reading identification registers has no effect. ICH_VTR_EL2 needs the system
-    // register interface of the GIC switched on, which is how the RMM uses it; EL3 keeps the
-    // host's setting.
-    unsafe {
-        asm!("mrs {0}, id_aa64dfr1_el1", out(reg) id.dfr1, options(nomem, nostack));
-        asm!(
-            "msr icc_sre_el2, {sre}",
-            "isb",
-            "mrs {vtr}, ich_vtr_el2",
-            sre = in(reg) 0xf_u64,
-            vtr = out(reg) id.ich_vtr,
-            options(nostack),
-        );
+    // SAFETY: reading an identification register has no effect.
+    unsafe { asm!("mrs {0}, id_aa64dfr1_el1", out(reg) id.dfr1, options(nomem, nostack)) };
+    if id.has_gic_registers() {
+        // SAFETY: the CPU has these registers. ICH_VTR_EL2 needs the system register interface of
+        // the GIC switched on, which is how the RMM uses it; EL3 keeps the host's setting.
+        unsafe {
+            asm!(
+                "msr icc_sre_el2, {sre}",
+                "isb",
+                "mrs {vtr}, ich_vtr_el2",
+                sre = in(reg) 0xf_u64,
+                vtr = out(reg) id.ich_vtr,
+                options(nostack),
+            );
+        }
     }
     if id.has_pmu() {
         // SAFETY: as above; the CPU has a PMU.

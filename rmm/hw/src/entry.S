@@ -53,18 +53,9 @@ start:
 
     // EL3 may have loaded the image with caches on. Whatever the caches hold of the memory that
     // is written here with the MMU off must not come back over it later.
+    bl      drop_cached_bss
     adrp    x0, __bss_start
     adrp    x1, __bss_end
-    mrs     x2, ctr_el0
-    ubfx    x2, x2, #16, #4
-    mov     x3, #4
-    lsl     x2, x3, x2
-    mov     x3, x0
-0:  dc      ivac, x3
-    add     x3, x3, x2
-    cmp     x3, x1
-    b.lo    0b
-    dsb     sy
 0:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
     b.lo    0b
@@ -89,6 +80,9 @@ start:
     bl      map_image_pages
     ldr     x3, =(DESC_PAGE | DESC_UXN | DESC_PXN)
     adrp    x0, __data_start
+    adrp    x1, __boot_exception_stack_guard
+    bl      map_image_pages
+    adrp    x0, __boot_exception_stack_start
     adrp    x1, __boot_stack_guard
     bl      map_image_pages
     adrp    x0, __boot_stack_start
@@ -115,6 +109,8 @@ start:
     orr     x3, x3, x4
     str     x3, [x0, x1, lsl #3]
     dsb     sy
+    // Lines may have been filled from before the writes in the meantime.
+    bl      drop_cached_bss
 
 enable_mmu:
     ldr     x0, ={mair}
@@ -200,6 +196,21 @@ refuse_cpu:
     smc     #0
     b       refuse_cpu
 
+// Invalidates what caches hold of the zeroed data. Clobbers x0 to x2.
+drop_cached_bss:
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4
+    mov     x0, #4
+    lsl     x2, x0, x2
+    adrp    x0, __bss_start
+    adrp    x1, __bss_end
+0:  dc      ivac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    0b
+    dsb     sy
+    ret
+
 // Maps [x0, x1) of the image, physical, with attributes x3. Clobbers x0, x2, x4, x5, x6.
 map_image_pages:
     adrp    x2, __image_table
@@ -238,3 +249,5 @@ continue_on_cpu_stack:
     br      x20
 
 .ltorg
+.global __entry_end
+__entry_end:

@@ -33,6 +33,7 @@ const SCTLR: u64 = SCTLR_EL2::M::Enable.value
     | SCTLR_EL2::I::Cacheable.value
     | SCTLR_EL2::WXN::Enable.value
     | 1 << 4 // SA0
+    | 1 << 5 // CP15BEN
     | 1 << 11 // EOS
     | 1 << 16 // nTWI
     | 1 << 18 // nTWE

@@ -58,6 +58,13 @@ pub const RECORDS: u64 = UPPER_HALF + (2 << 30);
 /// Room for granule records, in bytes.
 pub const RECORDS_SIZE: u64 = (1 << 30) - WINDOW_SIZE;
 
+const _: () = {
+    // All records that there can be fit, wherever in a 2 MiB block they begin.
+    let records =
+        rmm_core::boot::MAX_GRANULES * size_of::<rmm_core::granule::GranuleRecord>() as u64;
+    assert!(records <= RECORDS_SIZE);
+};
+
 /// Size of a page.
 pub const PAGE: u64 = 4096;
 

@@ -88,16 +88,22 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    safe fn rmm_probe(address: u64) -> u32;
+    fn rmm_probe(address: u64) -> u32;
     static rmm_probe_load: u8;
     static rmm_probe_fault: u8;
 }
 
 /// Whether a word can be read at a virtual address without a fault.
 ///
-/// For memory and registers whose reading has no effect. `address` must be a multiple of four.
-pub fn can_read(address: u64) -> bool {
-    rmm_probe(address) != 0
+/// `address` must be a multiple of four.
+///
+/// # Safety
+///
+/// What is mapped there must be memory, or a register whose reading has no effect. Where nothing
+/// is mapped the RMM gives up: only faults that another world's memory answers with are expected.
+pub unsafe fn can_read(address: u64) -> bool {
+    // SAFETY: by the contract of this function.
+    unsafe { rmm_probe(address) != 0 }
 }
 
 /// Where execution goes on after a fault at an instruction that may fault; `None` for all others.

@@ -1,14 +1,16 @@
 //! The end of service.
 //!
-//! An RMM that finds something impossible says so and stops: from then on every call on every CPU
-//! is answered with "not supported", no Realm is entered, and nothing of what the RMM holds is
-//! used again. The machine itself goes on.
+//! An RMM that finds something impossible says so and stops: from then on every new call on every
+//! CPU is answered with "not supported", no Realm is entered, and nothing of what the RMM holds is
+//! used again. Calls that are under way on other CPUs come to their end, or are cut off when they
+//! wait for a lock. The machine itself goes on.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rmm_abi::el3::BootCode;
 use rmm_abi::smc::NOT_SUPPORTED;
+use rmm_core::boot::MAX_CPUS;
 
 use crate::{console, cpu, el3};
 
@@ -44,9 +46,20 @@ pub fn refuse(code: BootCode) -> ! {
     park()
 }
 
-/// Answers every call of this CPU with "not supported".
+/// Answers every call of this CPU with "not supported". X4 stays the caller's, as in every reply
+/// that has no output there.
 pub fn park() -> ! {
+    let mut x4 = last_call().map_or(0, |x4| x4.load(Ordering::Relaxed));
     loop {
-        el3::request_complete(&[NOT_SUPPORTED, 0, 0, 0, 0]);
+        let call = el3::request_complete(&[NOT_SUPPORTED, 0, 0, 0, x4]);
+        x4 = call[4];
     }
+}
+
+/// X4 of the call that each CPU serves: what a reply from the middle of nowhere must give back.
+static LAST_X4: [AtomicU64; MAX_CPUS as usize] = [const { AtomicU64::new(0) }; MAX_CPUS as usize];
+
+/// Where this CPU notes X4 of the call that it serves.
+pub fn last_call() -> Option<&'static AtomicU64> {
+    LAST_X4.get(usize::try_from(cpu::number()).ok()?)
 }

@@ -1,8 +1,13 @@
 //! Slots: the only way to a granule's bytes.
 //!
 //! Each CPU has a few pages of virtual addresses of its own. A granule is mapped there for as
-//! long as a [`Mapping`] lives, and nowhere else: granules that are not being worked on cannot be
-//! reached at all, by mistake or by speculation.
+//! long as a [`Mapping`] lives, and nowhere else: code that works on one granule cannot reach
+//! another by mistake.
+//!
+//! Unmapping invalidates the TLB of this CPU only. Another CPU may, by speculation, have cached the
+//! translation of a slot that is not its own. That is harmless: it never uses the address, and a
+//! granule that changes worlds is kept from it by the granule protection check, which EL3
+//! invalidates everywhere.
 
 use core::arch::asm;
 use core::cell::Cell;

@@ -4,6 +4,7 @@
 //! that only the entries of slots change, each by the CPU that owns it.
 
 use core::arch::asm;
+use core::fmt;
 use core::ptr;
 
 use rmm_core::boot::Region;
@@ -45,6 +46,8 @@ pub enum Attributes {
     RealmDevice,
     /// A device, in the Non-secure physical address space.
     NonSecureDevice,
+    /// Memory of the host, read only: to find out that it is not the host's.
+    NonSecureMemory,
 }
 
 impl Attributes {
@@ -53,10 +56,12 @@ impl Attributes {
         const COMMON: u64 = 1 << 54 | 1 << 53 | 1 << 10 | 3 << 8;
         const DEVICE: u64 = 1 << 2;
         const NON_SECURE: u64 = 1 << 5;
+        const READ_ONLY: u64 = 1 << 7;
         match self {
             Self::RealmMemory => COMMON,
             Self::RealmDevice => COMMON | DEVICE,
             Self::NonSecureDevice => COMMON | DEVICE | NON_SECURE,
+            Self::NonSecureMemory => COMMON | NON_SECURE | READ_ONLY,
         }
     }
 }
@@ -76,6 +81,17 @@ pub enum MapError {
     NoTable,
     /// Beyond the physical addresses that 48-bit tables express.
     AddressTooHigh,
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTable => write!(f, "no room for another translation table"),
+            Self::AddressTooHigh => {
+                write!(f, "a physical address has more than {ADDRESS_BITS} bits")
+            }
+        }
+    }
 }
 
 #[repr(C, align(4096))]
@@ -125,7 +141,11 @@ impl Tables {
     /// # Errors
     ///
     /// [`MapError`]; nothing has changed.
-    pub fn map_device_page(
+    ///
+    /// # Safety
+    ///
+    /// Nothing may be using an earlier mapping of the page.
+    pub unsafe fn map_device_page(
         &mut self,
         address: u64,
         physical: GranuleAddress,
@@ -135,9 +155,10 @@ impl Tables {
             .ok()
             .filter(|&index| index < ENTRIES)
             .ok_or(MapError::NoTable)?;
-        let physical = below_limit(physical.get() + PAGE)? - PAGE;
-        // SAFETY: the table is ours (`take`), the index is inside it. What was mapped at the
-        // address before is no longer used by our only caller, the boot code.
+        below_limit(physical.get(), PAGE)?;
+        let physical = physical.get();
+        // SAFETY: the table is ours (`take`), the index is inside it. By the contract of this
+        // function an earlier mapping may go.
         unsafe {
             write(&raw mut __device_table, index, 0);
             forget(address);
@@ -151,7 +172,11 @@ impl Tables {
     }
 
     /// Unmaps a page of the device window.
-    pub fn unmap_device_page(&mut self, address: u64) {
+    ///
+    /// # Safety
+    ///
+    /// Nothing may be using the mapping.
+    pub unsafe fn unmap_device_page(&mut self, address: u64) {
         let index = (address.wrapping_sub(layout::DEVICES) / PAGE) as usize;
         if index < ENTRIES {
             // SAFETY: as in `map_device_page`.
@@ -166,7 +191,7 @@ impl Tables {
     ///
     /// [`MapError`]; nothing has changed.
     pub fn add_table_memory(&mut self, region: Region) -> Result<(), MapError> {
-        below_limit(region.base.get() + region.size)?;
+        below_limit(region.base.get(), region.size)?;
         if region.size > WINDOW_SIZE || self.memory.is_some() {
             return Err(MapError::NoTable);
         }
@@ -188,7 +213,7 @@ impl Tables {
     ///
     /// [`MapError`]; part of the range may be mapped.
     pub fn map_memory(&mut self, address: u64, region: Region) -> Result<(), MapError> {
-        below_limit(region.base.get() + region.size)?;
+        below_limit(region.base.get(), region.size)?;
         let mut done = 0;
         while done < region.size {
             let (virtual_address, physical) = (address + done, region.base.get() + done);
@@ -265,11 +290,11 @@ impl Tables {
     }
 }
 
-fn below_limit(physical: u64) -> Result<u64, MapError> {
-    if physical <= ADDRESS_LIMIT {
-        Ok(physical)
-    } else {
-        Err(MapError::AddressTooHigh)
+/// Checks that the tables can express a range of physical addresses.
+fn below_limit(base: u64, size: u64) -> Result<(), MapError> {
+    match base.checked_add(size) {
+        Some(end) if end <= ADDRESS_LIMIT => Ok(()),
+        _ => Err(MapError::AddressTooHigh),
     }
 }
 
@@ -282,22 +307,35 @@ fn index(address: u64, level: u32) -> Result<usize, MapError> {
     usize::try_from((address >> shift) & (ENTRIES as u64 - 1)).map_err(|_| MapError::NoTable)
 }
 
-/// Physical address of a page of the image, asked of the MMU.
-pub(crate) fn physical_of_image_page<T>(page: *const T) -> u64 {
+/// What the MMU makes of an address for a read, or for a write: the physical address of the page;
+/// `None` when the access would fault.
+pub fn translate(address: u64, write: bool) -> Option<u64> {
     let result: u64;
     // SAFETY: address translation reads and changes nothing but PAR_EL1, which holds nothing of
     // value between calls: a Realm's copy is not loaded while the RMM boots.
     unsafe {
         asm!(
+            "cbnz {write:w}, 2f",
             "at s1e2r, {address}",
+            "b 3f",
+            "2:",
+            "at s1e2w, {address}",
+            "3:",
             "isb",
             "mrs {result}, par_el1",
-            address = in(reg) page,
+            write = in(reg) u32::from(write),
+            address = in(reg) address,
             result = out(reg) result,
             options(nostack, preserves_flags),
         );
     }
-    result & 0x0000_ffff_ffff_f000
+    (result & 1 == 0).then_some(result & 0x0000_ffff_ffff_f000)
+}
+
+/// Physical address of a page of the image.
+fn physical_of_image_page<T>(page: *const T) -> u64 {
+    // The image is mapped: this code runs in it.
+    translate(page as u64, false).unwrap_or_default()
 }
 
 /// Writes an entry and makes it visible to walks.

@@ -16,6 +16,7 @@ use rmm_hw::translation::{self, Attributes, MapError, Tables};
 use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
 use rmm_hw::{console, cpu, el3, park, slot};
 
+use crate::protections::{self, Unprotected};
 use crate::serve::{RMM, serve};
 
 /// Interface revision from which EL3 can be asked for memory.
@@ -32,6 +33,14 @@ enum ColdBootError {
     Refused(BootError),
     /// A mapping could not be made; a defect of the RMM, or addresses beyond its tables.
     Map(MapError),
+    /// A page of the RMM can be used as it must not be.
+    Unprotected(Unprotected),
+}
+
+impl From<Unprotected> for ColdBootError {
+    fn from(error: Unprotected) -> Self {
+        Self::Unprotected(error)
+    }
 }
 
 impl From<BootError> for ColdBootError {
@@ -66,8 +75,11 @@ extern "C" fn rmm_cold_boot(x0: u64, x1: u64, x2: u64, x3: u64, image: u64) -> !
         }
         Err(ColdBootError::Map(error)) => park::refuse_boot(
             BootCode::Unknown,
-            format_args!("cannot map memory: {error:?}"),
+            format_args!("cannot map memory: {error}"),
         ),
+        Err(ColdBootError::Unprotected(error)) => {
+            park::refuse_boot(BootCode::Unknown, format_args!("{error}"))
+        }
     }
 }
 
@@ -75,42 +87,51 @@ extern "C" fn rmm_cold_boot(x0: u64, x1: u64, x2: u64, x3: u64, image: u64) -> !
 fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError> {
     // SAFETY: cold boot runs once, on one CPU, before all others.
     let mut tables = unsafe { Tables::take() };
-    // The manifest names the console, so it is looked at even when the registers are wrong: the
-    // line that says so needs a console.
     let parameters = registers.check();
-    let page = match GranuleAddress::new(registers.shared_page) {
-        Some(address) if address.get() != 0 => copy_shared_page(&mut tables, address)?,
-        _ => None,
-    };
-    if let Some((page, address)) = &page {
-        for description in BootManifest::guess_consoles(page, *address) {
-            if use_console(&mut tables, description)? {
-                break;
-            }
-        }
-    }
-    let parameters = parameters?;
-    let (page, address) = page.ok_or(BootError::SharedPageFaults {
-        address: parameters.shared_page,
-    })?;
+    // The manifest names the console, so it is looked at even when the registers are wrong: the
+    // line that says so needs a console. What cannot be read is passed over here.
+    let page = GranuleAddress::new(registers.shared_page)
+        .filter(|address| address.get() != 0)
+        .and_then(|address| Some((copy_shared_page(&mut tables, address)?, address)));
     // Memory that the RMM's own tables cannot reach cannot be tracked.
     let address_bits = cpu::physical_address_bits().min(translation::ADDRESS_BITS);
-    let manifest = BootManifest::read(&page, address, address_bits)?;
+    let manifest = page
+        .as_ref()
+        .map(|(page, address)| BootManifest::read(page, *address, address_bits));
+    match (&manifest, &page) {
+        (Some(Ok(manifest)), _) => use_first_console(&mut tables, manifest.consoles()),
+        (_, Some((page, address))) => {
+            use_first_console(&mut tables, BootManifest::guess_consoles(page, *address));
+        }
+        _ => {}
+    }
+    let parameters = parameters?;
+    let unreadable = BootError::SharedPageFaults {
+        address: parameters.shared_page,
+    };
+    let manifest = manifest.ok_or(unreadable)??;
     console::line(format_args!(
         "Cloister RMM {}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
         env!("CARGO_PKG_VERSION"),
         parameters.interface,
         manifest.version,
     ));
+    protections::check()?;
 
     let plan = find_memory(&mut tables, image, &parameters, &manifest)?;
     let records = prepare_memory(&mut tables, &plan, &parameters, &manifest)?;
-    let granules = manifest.dram.granules();
+    protections::check_stacks(parameters.cpus)?;
     for (base, size) in manifest.dram.iter() {
         console::line(format_args!(
             "DRAM {base:#x} to {:#x}, {} MiB",
             base + size,
             size >> 20
+        ));
+    }
+    let granules = manifest.dram.granules();
+    if granules == 0 {
+        console::line(format_args!(
+            "this boot manifest names no DRAM: nothing can be delegated"
         ));
     }
     console::line(format_args!(
@@ -128,14 +149,15 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     Ok(parameters.cpu)
 }
 
-/// A copy of the shared page with its address; `None` when the page cannot be read.
-fn copy_shared_page(
-    tables: &mut Tables,
-    address: GranuleAddress,
-) -> Result<Option<([u8; GRANULE_SIZE], GranuleAddress)>, MapError> {
-    tables.map_device_page(layout::SHARED_PAGE, address, Attributes::RealmMemory)?;
-    if !can_read(layout::SHARED_PAGE) {
-        return Ok(None);
+/// A copy of the shared page; `None` when the page cannot be read.
+fn copy_shared_page(tables: &mut Tables, address: GranuleAddress) -> Option<[u8; GRANULE_SIZE]> {
+    // SAFETY: nothing else uses this page of the window.
+    unsafe { tables.map_device_page(layout::SHARED_PAGE, address, Attributes::RealmMemory) }
+        .ok()?;
+    // SAFETY: it is mapped, and reading has no effect on anything but memory; EL3 hands over
+    // memory in X3 in every version of the interface.
+    if !unsafe { can_read(layout::SHARED_PAGE) } {
+        return None;
     }
     let mut page = [0; GRANULE_SIZE];
     for (word, copy) in page.chunks_exact_mut(size_of::<u64>()).enumerate() {
@@ -148,23 +170,32 @@ fn copy_shared_page(
         };
         copy.copy_from_slice(&value.to_le_bytes());
     }
-    Ok(Some((page, address)))
+    Some(page)
 }
 
-/// Starts to print on a console, if its registers can be reached from the Realm world. Firmware
-/// leaves devices in one physical address space or the other.
-fn use_console(tables: &mut Tables, console: ConsoleDescription) -> Result<bool, MapError> {
-    let ConsoleKind::Pl011 = console.kind;
-    for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
-        tables.map_device_page(layout::CONSOLE, console.base, attributes)?;
-        if can_read(layout::CONSOLE + console::PL011_FLAG_OFFSET) {
-            // SAFETY: the registers are mapped there, and the window's page is used for nothing
-            // else from now on.
-            unsafe { console::use_pl011() };
-            return Ok(true);
+/// Prints on the first console that can be reached from the Realm world, from now on. Without one
+/// the RMM is silent.
+fn use_first_console(tables: &mut Tables, consoles: impl Iterator<Item = ConsoleDescription>) {
+    for ConsoleDescription {
+        base,
+        kind: ConsoleKind::Pl011,
+    } in consoles
+    {
+        // Firmware leaves devices in one physical address space or the other.
+        for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
+            // SAFETY: no console is in use yet, and nothing else uses this page of the window.
+            let mapped = unsafe { tables.map_device_page(layout::CONSOLE, base, attributes) };
+            // SAFETY: it is mapped if we come to ask, and reading this register has no effect.
+            let reached =
+                mapped.is_ok() && unsafe { can_read(layout::CONSOLE + console::PL011_FLAG_OFFSET) };
+            if reached {
+                // SAFETY: the registers are mapped there, and this function, which alone remaps
+                // that page, is called once.
+                unsafe { console::use_pl011() };
+                return;
+            }
         }
     }
-    Ok(false)
 }
 
 /// Plans the RMM's own memory: right after the image, or else where EL3 gives some.
@@ -213,8 +244,8 @@ fn find_memory(
     .into())
 }
 
-/// How many bytes from the start of a region on are memory of the Realm world, found out by
-/// reading each granule. The shared page is EL3's.
+/// How many bytes from the start of a region on are memory of the Realm world and of no other,
+/// found out by reading each granule through both. The shared page is EL3's.
 fn realm_memory(
     tables: &mut Tables,
     region: Region,
@@ -225,13 +256,21 @@ fn realm_memory(
         let granule = GranuleAddress::new(region.base.get() + found)
             .filter(|&granule| granule != shared_page);
         let Some(granule) = granule else { break };
-        tables.map_device_page(layout::PROBE, granule, Attributes::RealmMemory)?;
-        if !can_read(layout::PROBE) {
+        let mut readable = |attributes| {
+            // SAFETY: this page of the window is for trying only. What is tried is meant to be
+            // memory, and EL3 has put no device behind an RMM's image.
+            unsafe {
+                tables.map_device_page(layout::PROBE, granule, attributes)?;
+                Ok(can_read(layout::PROBE))
+            }
+        };
+        if !readable(Attributes::RealmMemory)? || readable(Attributes::NonSecureMemory)? {
             break;
         }
         found += PAGE;
     }
-    tables.unmap_device_page(layout::PROBE);
+    // SAFETY: as above.
+    unsafe { tables.unmap_device_page(layout::PROBE) };
     Ok(found)
 }
 

@@ -10,6 +10,8 @@
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
+mod protections;
+#[cfg(target_os = "none")]
 mod serve;
 
 #[cfg(target_os = "none")]

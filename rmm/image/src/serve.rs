@@ -1,5 +1,7 @@
 //! Serving the host on one CPU.
 
+use core::sync::atomic::Ordering;
+
 use rmm_abi::el3::BootCode;
 use rmm_core::Rmm;
 use rmm_hw::cpu::{self, ThisCpu};
@@ -17,21 +19,31 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
     let slots = u32::try_from(number)
         .ok()
         .and_then(|number| unsafe { Slots::of_this_cpu(number) });
-    let (Some(rmm), Some(slots)) = (RMM.get(), slots) else {
+    let (Some(rmm), Some(slots), Some(last_x4)) = (RMM.get(), slots, park::last_call()) else {
         park::give_up(format_args!("CPU {number} is not prepared"));
     };
     if park::stopped() {
         park::refuse(BootCode::Unknown);
     }
+    cpu::hide_from_counters();
     let this = ThisCpu::new(slots);
     let mut call = el3::boot_complete(BootCode::Success);
     cpu::set_serving();
     while !park::stopped() {
+        last_x4.store(call[4], Ordering::Relaxed);
         match rmm.call(&this, &call) {
-            Ok(reply) => call = el3::request_complete(&reply),
+            Ok(reply) => {
+                #[cfg(feature = "trace")]
+                rmm_hw::console::line(format_args!(
+                    "CPU {number}: {:#x}({:#x}, {:#x}, {:#x}, {:#x}) = {reply:x?}",
+                    call[0], call[1], call[2], call[3], call[4]
+                ));
+                call = el3::request_complete(&reply);
+            }
             Err(fatal) => park::give_up(format_args!("{fatal}")),
         }
     }
+    last_x4.store(call[4], Ordering::Relaxed);
     park::park()
 }
 

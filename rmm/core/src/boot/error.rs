@@ -6,7 +6,7 @@ use rmm_abi::Version;
 use rmm_abi::el3::BootCode;
 use rmm_abi::manifest;
 
-use super::{HIGHEST_INTERFACE, LOWEST_INTERFACE, MAX_CPUS};
+use super::{HIGHEST_INTERFACE, LOWEST_INTERFACE, MAX_CPUS, MAX_GRANULES};
 use crate::granule::{GranuleAddress, MAX_DRAM_BANKS};
 
 /// A value from EL3 that the RMM cannot boot with. Its `Display` is the line for the console.
@@ -75,6 +75,11 @@ pub enum BootError {
         /// Banks in the manifest.
         count: u64,
     },
+    /// More DRAM than [`MAX_GRANULES`].
+    TooMuchDram {
+        /// Granules of all banks.
+        granules: u64,
+    },
     /// EL3 has not left enough Realm memory for the RMM's tables.
     NotEnoughMemory {
         /// First byte after the image.
@@ -101,7 +106,8 @@ impl BootError {
             | Self::ListChecksum { .. }
             | Self::NoDram
             | Self::DramBank { .. }
-            | Self::TooManyDramBanks { .. } => BootCode::ManifestData,
+            | Self::TooManyDramBanks { .. }
+            | Self::TooMuchDram { .. } => BootCode::ManifestData,
             Self::NotEnoughMemory { .. } => BootCode::Unknown,
         }
     }
@@ -175,6 +181,10 @@ impl fmt::Display for BootError {
                     "boot manifest: {count} DRAM banks; this RMM takes {MAX_DRAM_BANKS}"
                 )
             }
+            Self::TooMuchDram { granules } => write!(
+                f,
+                "boot manifest: {granules} granules of DRAM; this RMM tracks {MAX_GRANULES}"
+            ),
             Self::NotEnoughMemory {
                 base,
                 needed,

@@ -4,7 +4,7 @@ use rmm_abi::manifest::{self, Console, DramBank, List, Manifest};
 use rmm_abi::{GRANULE_SIZE, Version};
 use zerocopy::FromBytes;
 
-use super::BootError;
+use super::{BootError, MAX_GRANULES};
 use crate::granule::{DramBanks, GranuleAddress, MAX_DRAM_BANKS};
 
 /// Consoles that the RMM looks at; more are ignored.
@@ -187,6 +187,10 @@ fn dram_banks(page: &Page<'_>, list: &List, address_bits: u8) -> Result<DramBank
         banks
             .push(first, size / GRANULE_SIZE as u64)
             .map_err(|_| wrong)?;
+    }
+    let granules = banks.granules();
+    if granules > MAX_GRANULES {
+        return Err(BootError::TooMuchDram { granules });
     }
     Ok(banks)
 }

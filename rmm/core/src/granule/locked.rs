@@ -30,9 +30,26 @@ pub trait LockedState {
     const STATE: GranuleState;
 }
 
+/// States that the record of a granule can be found in. What is only known of a granule because
+/// of what was just done to it, as [`Wiped`], cannot be had by locking:
+///
+/// ```compile_fail
+/// use rmm_core::Machine;
+/// use rmm_core::granule::{GranuleTable, Wiped};
+///
+/// fn give_back_unwiped<M: Machine>(table: &GranuleTable, machine: &M) {
+///     let locks = Default::default();
+///     let _ = table.lock::<Wiped, M>(machine, &locks, 0x1000);
+/// }
+/// ```
+pub trait Lockable: LockedState {}
+
 /// The granule is not in the Realm world.
 #[derive(Debug)]
 pub struct Undelegated;
+
+impl Lockable for Undelegated {}
+impl Lockable for Delegated {}
 
 /// The granule is in the Realm world, not in use, and may hold anything.
 #[derive(Debug)]
@@ -88,7 +105,7 @@ impl GranuleTable<'_> {
     /// # Errors
     ///
     /// [`GranuleError`]; the granule is then not locked.
-    pub fn lock<'t, S: LockedState, M: Machine>(
+    pub fn lock<'t, S: Lockable, M: Machine>(
         &'t self,
         machine: &M,
         locks: &'t Cell<usize>,

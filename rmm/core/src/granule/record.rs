@@ -13,10 +13,8 @@ pub enum GranuleState {
 }
 
 impl GranuleState {
-    const MASK: u16 = 0xf;
-
     const fn from_record(record: u16) -> Option<Self> {
-        match record & Self::MASK {
+        match record & !GranuleRecord::LOCK {
             0 => Some(Self::Undelegated),
             1 => Some(Self::Delegated),
             _ => None,
@@ -77,8 +75,10 @@ mod tests {
 
     #[test]
     fn an_impossible_state_is_reported_and_not_left_locked() {
-        let record = GranuleRecord(AtomicU16::new(7));
-        assert_eq!(record.lock(|| ()), Err(7));
-        assert_eq!(record.0.load(Ordering::Relaxed), 7);
+        for impossible in [7, 0x10, 0x7ff0] {
+            let record = GranuleRecord(AtomicU16::new(impossible));
+            assert_eq!(record.lock(|| ()), Err(impossible));
+            assert_eq!(record.0.load(Ordering::Relaxed), impossible);
+        }
     }
 }
