@@ -139,6 +139,12 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
     });
     let measurement = image.map(rmm::measure);
     let key = rmm::make_realm_key();
+    if let Some(fault) = files.fault {
+        say!(
+            "!!! FAULT INJECTED (opt/cloister/fault): {}",
+            fault.describe()
+        );
+    }
     if key.is_none() {
         say!("no random bits from this CPU (FEAT_RNG): there will be no attestation key");
     }
@@ -153,7 +159,7 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
     let runtime = RUNTIME.call_once(|| Runtime {
         affinities,
         cpus: Cpus::new(affinities),
-        services: Services::new(tables, layout.shared, layout.pool, key),
+        services: Services::new(tables, layout.shared, layout.pool, key, files.fault),
         maintenance: Maintenance::of_this_cpu(),
         features,
         check,

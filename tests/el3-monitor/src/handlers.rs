@@ -6,7 +6,7 @@ use el3_monitor::index;
 use el3_monitor::normal_calls;
 use el3_monitor::psci::{Hardware, Outcome};
 use rmm_abi::el3::fid;
-use rmm_abi::smc::NOT_SUPPORTED;
+use rmm_abi::smc::{NOT_SUPPORTED, function_identifier};
 
 use crate::boot::{self, Runtime};
 use crate::console::fatal;
@@ -53,7 +53,8 @@ pub(crate) extern "C" fn handle_normal_call(context: &mut Context) {
 
 /// A call of the RMM that is not the end of a command. Returns whether its boot is complete.
 pub(crate) extern "C" fn handle_realm_call(context: &mut Context) -> bool {
-    let [function, x1, x2, x3, x4, ..] = context.general;
+    let [x0, x1, x2, x3, x4, ..] = context.general;
+    let function = function_identifier(x0);
     if function == fid::BOOT_COMPLETE && context.boot_stack != 0 {
         return true;
     }

@@ -13,6 +13,7 @@
 //! | [`device_tree`] | what the normal world is told |
 //! | [`interface`] | whether the RMM image and the monitor fit together |
 //! | [`services`] | the calls of the RMM |
+//! | [`fault`] | what goes wrong on purpose |
 //! | [`psci`] | the power state of the CPUs |
 //! | [`normal_calls`] | the calls of the normal world |
 #![cfg_attr(target_os = "none", no_std)]
@@ -22,6 +23,7 @@ extern crate alloc;
 
 pub mod boot_manifest;
 pub mod device_tree;
+pub mod fault;
 pub mod granule_protection;
 pub mod interface;
 pub mod kernel_image;

@@ -1,6 +1,6 @@
 //! The calls of the normal world that EL3 answers itself.
 
-use rmm_abi::smc::{NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT};
+use rmm_abi::smc::{NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, function_identifier};
 
 use crate::psci::{Cpus, Hardware, Outcome};
 
@@ -18,9 +18,8 @@ pub fn call(
     caller: usize,
     registers: [u64; 4],
 ) -> Outcome {
-    let [function, first, second, third] = registers;
-    // The function is W0, whatever is in the upper half of the register.
-    let function = function & 0xffff_ffff & !SVE_HINT;
+    let [x0, first, second, third] = registers;
+    let function = function_identifier(x0);
     match function {
         SMCCC_VERSION => Outcome::Return(CALLING_CONVENTION_VERSION),
         SMCCC_ARCH_FEATURES => match first & 0xffff_ffff {
@@ -37,7 +36,7 @@ pub fn call(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rmm_abi::smc::psci;
+    use rmm_abi::smc::{SVE_HINT, psci};
     use rmm_abi::{el3, rmi};
 
     struct Nothing;

@@ -111,4 +111,12 @@ impl Hardware for Maintenance {
         // for this.
         unsafe { memory::write_clean(address, bytes) };
     }
+
+    fn let_time_pass(&self) {
+        let tenth_of_a_second = read_register!("cntfrq_el0") / 10;
+        let start = read_register!("cntpct_el0");
+        while read_register!("cntpct_el0").wrapping_sub(start) < tenth_of_a_second {
+            core::hint::spin_loop();
+        }
+    }
 }

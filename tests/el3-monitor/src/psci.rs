@@ -21,8 +21,11 @@ const POWER_STATE_RESERVED: u64 = 0xfcfe_0000;
 #[repr(u8)]
 enum State {
     Off = 0,
-    Starting = 1,
-    On = 2,
+    /// A caller of `CPU_ON` has it for itself and writes down where it starts.
+    Claimed = 1,
+    /// It may start.
+    Starting = 2,
+    On = 3,
 }
 
 /// Where a CPU starts in the normal world.
@@ -91,17 +94,17 @@ impl<'a> Cpus<'a> {
     /// A CPU that was woken takes where it starts, and is on.
     pub fn start(&self, cpu: usize) -> Option<Start> {
         let cpu = self.cpus.get(cpu)?;
-        let start = Start {
-            entry: cpu.entry.load(Ordering::Relaxed),
-            context: cpu.context.load(Ordering::Relaxed),
-        };
         let starting = cpu.state.compare_exchange(
             State::Starting as u8,
             State::On as u8,
-            Ordering::AcqRel,
+            Ordering::Acquire,
             Ordering::Relaxed,
         );
-        starting.ok().map(|_| start)
+        // Nobody changes where it starts until it is off again.
+        starting.ok().map(|_| Start {
+            entry: cpu.entry.load(Ordering::Relaxed),
+            context: cpu.context.load(Ordering::Relaxed),
+        })
     }
 
     /// Answers a call of CPU `caller`. `None` when PSCI has no such function.
@@ -152,14 +155,15 @@ impl<'a> Cpus<'a> {
         }
         let claimed = cpu.state.compare_exchange(
             State::Off as u8,
-            State::Starting as u8,
-            Ordering::AcqRel,
+            State::Claimed as u8,
             Ordering::Acquire,
+            Ordering::Relaxed,
         );
         match claimed {
             Ok(_) => {
                 cpu.entry.store(entry, Ordering::Relaxed);
                 cpu.context.store(context, Ordering::Relaxed);
+                cpu.state.store(State::Starting as u8, Ordering::Release);
                 hardware.wake(number);
                 psci::SUCCESS
             }

@@ -6,6 +6,7 @@ use rmm_abi::el3::{CURVE_P384, P384_SCALAR_SIZE, ServiceCode, fid};
 use spin::Mutex;
 
 use crate::Region;
+use crate::fault::Fault;
 use crate::granule_protection::{Protection, Tables};
 use crate::region::{GRANULE, align_up};
 
@@ -18,6 +19,8 @@ pub trait Hardware {
     fn forget_protection(&self, address: u64);
     /// Copies bytes to a place inside the shared page.
     fn write_shared(&self, address: u64, bytes: &[u8]);
+    /// Returns after a while that is long for a CPU and short for a person.
+    fn let_time_pass(&self);
 }
 
 /// The physical address space through which a granule is flushed.
@@ -69,6 +72,7 @@ pub struct Services<'a> {
     pool: Mutex<Region>,
     booting: AtomicBool,
     realm_key: Option<[u8; P384_SCALAR_SIZE]>,
+    fault: Option<Fault>,
 }
 
 impl<'a> Services<'a> {
@@ -78,6 +82,7 @@ impl<'a> Services<'a> {
         shared: Region,
         pool: Region,
         realm_key: Option<[u8; P384_SCALAR_SIZE]>,
+        fault: Option<Fault>,
     ) -> Self {
         Self {
             tables,
@@ -85,6 +90,7 @@ impl<'a> Services<'a> {
             pool: Mutex::new(pool),
             booting: AtomicBool::new(true),
             realm_key,
+            fault,
         }
     }
 
@@ -140,6 +146,9 @@ impl<'a> Services<'a> {
     }
 
     fn undelegate(&self, hardware: &impl Hardware, address: u64) -> ServiceCode {
+        if self.fault == Some(Fault::RefuseUndelegate) {
+            return refuse_late(hardware);
+        }
         if let Err(code) = self.expect(address, Protection::Realm) {
             return code;
         }
@@ -230,6 +239,14 @@ impl<'a> Services<'a> {
             None => ServiceCode::NoMemory.into(),
         }
     }
+}
+
+/// Refuses, but so late that other CPUs come to wait for what the caller has locked.
+#[cold]
+#[inline(never)]
+fn refuse_late(hardware: &impl Hardware) -> ServiceCode {
+    hardware.let_time_pass();
+    ServiceCode::BadPas
 }
 
 #[cfg(test)]

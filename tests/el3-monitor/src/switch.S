@@ -243,14 +243,15 @@ from_lower:
 
 from_normal:
     // The RMI function identifiers, with or without the SVE hint: 0x150 to 0x18f, 0x1d0 to 0x2cf.
-    movz    x17, #0xc400, lsl #16
-    movk    x17, #0x0150
-    and     x16, x0, #0xfffffffffffeffff
-    sub     x16, x16, x17
-    cmp     x16, #0x40
+    // Identifiers are in W0; the upper half of X0 may hold anything.
+    movz    w17, #0xc400, lsl #16
+    movk    w17, #0x0150
+    and     w16, w0, #0xfffeffff
+    sub     w16, w16, w17
+    cmp     w16, #0x40
     b.lo    forward
-    sub     x16, x16, #0x80
-    cmp     x16, #0x100
+    sub     w16, w16, #0x80
+    cmp     w16, #0x100
     b.lo    forward
 normal_call:
     store_volatile
@@ -259,8 +260,9 @@ normal_call:
     load_volatile
     leave
 
-// A command of the host: X0 to X7 go over to the RMM, where its last call of EL3 returns.
+// A command of the host: W0 and X1 to X7 go over to the RMM, where its last call of EL3 returns.
 forward:
+    mov     w0, w0
     adrp    x16, {REALM_WORLD_IS_ON}
     ldr     w16, [x16, :lo12:{REALM_WORLD_IS_ON}]
     cbz     w16, normal_call
@@ -275,9 +277,9 @@ forward:
     leave
 
 from_realm:
-    movz    x17, #0xc400, lsl #16
-    movk    x17, #0x018f                // REQUEST_COMPLETE
-    cmp     x0, x17
+    movz    w17, #0xc400, lsl #16
+    movk    w17, #0x018f                // REQUEST_COMPLETE
+    cmp     w0, w17
     b.ne    realm_call
     // While it boots there is no request that could be complete.
     ldr     x16, [sp, #{BOOT_STACK}]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::machine::{Clock, Machine};
+use crate::machine::{Clock, Fault, Machine};
 use crate::suite::{Limits, Selection};
 
 const AFTER_HELP: &str = "\
@@ -99,6 +99,7 @@ impl MachineArgs {
             cpus: self.smp,
             memory: self.memory.clone(),
             clock,
+            fault: None,
         }
     }
 
@@ -125,6 +126,9 @@ pub(crate) struct TestArgs {
     /// Number of calls of the stress tests.
     #[arg(long)]
     pub(crate) calls: Option<u64>,
+    /// Let something go wrong at EL3, and run the tests of what comes of it instead of the others.
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<Fault>,
     /// Whose report counts: 'ns-host', or 'el3-probe' when that was given as --rmm.
     #[arg(long, default_value = "ns-host")]
     pub(crate) speaker: String,

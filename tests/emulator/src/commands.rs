@@ -75,6 +75,7 @@ fn plain_request(limits: Limits) -> Request {
         words: Vec::new(),
         has_command_line: true,
         restarts: 0,
+        stops: 0,
         limits,
     }
 }
@@ -103,17 +104,17 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
     let request = Request {
         speaker: args.speaker.clone(),
         selection: args.selection(),
-        words: args
-            .calls
-            .map(|calls| format!("calls={calls}"))
-            .into_iter()
-            .collect(),
+        words: words(args),
         // The command line reaches the normal world; a payload at R-EL2 has none.
         has_command_line: args.speaker == "ns-host",
         restarts: args.restarts,
+        stops: usize::from(args.fault.is_some()),
         limits: args.machine.limits(),
     };
-    let mut machine = args.machine.machine(Clock::Wall);
+    let mut machine = Machine {
+        fault: args.fault,
+        ..args.machine.machine(Clock::Wall)
+    };
     let mut terminal = Terminal::new(&label, args.verbose, args.json);
     let report = suite::run(&mut machine, &request, &mut log, &mut terminal)?;
     terminal.finish();
@@ -130,6 +131,13 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
         print!("{}", show::table(&report));
     }
     conclude(&report, &label, args.record.as_deref(), seconds, !args.json)
+}
+
+/// What the test host is told beside the choice of tests.
+fn words(args: &TestArgs) -> Vec<String> {
+    let calls = args.calls.map(|calls| format!("calls={calls}"));
+    let fault = args.fault.map(|fault| format!("fault={}", fault.name()));
+    calls.into_iter().chain(fault).collect()
 }
 
 /// The name of a run by the machine on which it runs.

@@ -24,6 +24,10 @@ pub(crate) enum ImageError {
     Empty,
     #[error("segment at {address:#x} with {size:#x} bytes does not fit the address space")]
     OutOfRange { address: u64, size: u64 },
+    #[error(
+        "segment at {address:#x} is both writable and executable: give code and data segments of their own in the link script"
+    )]
+    WritableCode { address: u64 },
     #[error("segments overlap: one ends at {end:#x}, the next starts at {start:#x}")]
     Overlap { end: u64, start: u64 },
     #[error(
@@ -89,10 +93,17 @@ fn pieces(content: &[u8]) -> Result<Vec<Piece<'_>>, ImageError> {
     let (segments, endian) = segments(content)?;
     let mut pieces = Vec::new();
     for segment in segments {
-        if segment.p_type(endian) != elf::PT_LOAD || segment.p_filesz(endian) == 0 {
+        if segment.p_type(endian) != elf::PT_LOAD {
             continue;
         }
         let address = segment.p_paddr(endian);
+        let flags = segment.p_flags(endian);
+        if flags.contains(elf::PF_W) && flags.contains(elf::PF_X) {
+            return Err(ImageError::WritableCode { address });
+        }
+        if segment.p_filesz(endian) == 0 {
+            continue;
+        }
         let size = segment.p_filesz(endian);
         if address.checked_add(size).is_none() {
             return Err(ImageError::OutOfRange { address, size });
@@ -139,8 +150,14 @@ fn segments(content: &[u8]) -> Result<(&[ProgramHeader64<Endianness>], Endiannes
 mod tests {
     use super::*;
 
+    const WRITE_EXECUTE: u32 = 3;
+    const READ_EXECUTE: u32 = 5;
+    const READ_WRITE: u32 = 6;
+    const READ_WRITE_EXECUTE: u32 = 7;
+
     struct Segment {
         kind: u32,
+        flags: u32,
         physical: u64,
         file: &'static [u8],
         memory: u64,
@@ -149,6 +166,7 @@ mod tests {
     fn load(physical: u64, file: &'static [u8]) -> Segment {
         Segment {
             kind: elf::PT_LOAD.0,
+            flags: READ_EXECUTE,
             physical,
             file,
             memory: file.len() as u64,
@@ -173,7 +191,7 @@ mod tests {
         let mut offset = 64 + 56 * segments.len() as u64;
         for segment in segments {
             file.extend(segment.kind.to_le_bytes());
-            file.extend(5_u32.to_le_bytes());
+            file.extend(segment.flags.to_le_bytes());
             // The virtual address is another one on purpose: only the physical address counts.
             for word in [
                 offset,
@@ -199,12 +217,14 @@ mod tests {
     fn segments_land_at_their_physical_addresses() {
         let bss = Segment {
             kind: elf::PT_LOAD.0,
+            flags: READ_WRITE,
             physical: 0x9000,
             file: b"",
             memory: 0x10_0000,
         };
         let note = Segment {
             kind: 4,
+            flags: READ_WRITE_EXECUTE,
             physical: 0,
             file: b"note",
             memory: 4,
@@ -225,6 +245,31 @@ mod tests {
             flatten(&overlapping),
             Err(ImageError::Overlap { end: 4, start: 3 })
         ));
+    }
+
+    #[test]
+    fn what_can_be_written_must_not_be_executable() {
+        for (file, memory) in [(b"code".as_slice(), 4), (b"", 0x1000)] {
+            let flattened = |flags| {
+                let segment = Segment {
+                    kind: elf::PT_LOAD.0,
+                    flags,
+                    physical: 0x4000,
+                    file,
+                    memory,
+                };
+                flatten(&elf_file(AARCH64, &[load(0, b"a"), segment]))
+            };
+            for flags in [READ_WRITE_EXECUTE, WRITE_EXECUTE] {
+                assert!(matches!(
+                    flattened(flags),
+                    Err(ImageError::WritableCode { address: 0x4000 })
+                ));
+            }
+            for flags in [READ_WRITE, READ_EXECUTE] {
+                assert!(flattened(flags).is_ok());
+            }
+        }
     }
 
     #[test]

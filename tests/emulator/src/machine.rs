@@ -15,6 +15,22 @@ pub(crate) enum Clock {
     Instructions,
 }
 
+/// What goes wrong on purpose at EL3 (`docs/development.md`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Fault {
+    /// No granule goes back to the normal world.
+    RefuseUndelegate,
+}
+
+impl Fault {
+    /// Its name, for the monitor and for the test host.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RefuseUndelegate => "refuse-undelegate",
+        }
+    }
+}
+
 /// Who sits at the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Console {
@@ -35,6 +51,7 @@ pub(crate) struct Machine {
     pub(crate) cpus: u32,
     pub(crate) memory: String,
     pub(crate) clock: Clock,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// A machine that cannot be started as asked for.
@@ -116,6 +133,11 @@ impl Machine {
                 arguments.extend(["-fw_cfg".into(), firmware_file(name, file)]);
             }
         }
+        if let Some(fault) = self.fault {
+            let name = fault.name();
+            arguments.push("-fw_cfg".into());
+            arguments.push(format!("name=opt/cloister/fault,string={name}").into());
+        }
         if !command_line.is_empty() {
             let text = command_line.replace(',', ",,");
             arguments.push("-fw_cfg".into());
@@ -145,6 +167,7 @@ mod tests {
             cpus: 2,
             memory: "1G".to_owned(),
             clock: Clock::Wall,
+            fault: None,
         }
     }
 
@@ -163,6 +186,24 @@ mod tests {
         assert!(words.contains("name=opt/cloister/bootargs,string=only=a,,b"));
         assert!(words.contains("name=opt/cloister/rmm,file=rmm,,v1.img"));
         assert!(!words.contains("initrd"));
+    }
+
+    #[test]
+    fn a_fault_is_a_file_for_the_monitor() {
+        let mut machine = machine();
+        assert!(!words(&machine, "").contains("opt/cloister/fault"));
+        machine.fault = Some(Fault::RefuseUndelegate);
+        let file = "-fw_cfg name=opt/cloister/fault,string=refuse-undelegate";
+        assert!(words(&machine, "").contains(file));
+    }
+
+    #[test]
+    fn a_fault_has_one_name_everywhere() {
+        use clap::ValueEnum as _;
+        for fault in Fault::value_variants() {
+            let value = fault.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), fault.name());
+        }
     }
 
     #[test]

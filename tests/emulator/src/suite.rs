@@ -40,12 +40,14 @@ pub(crate) struct Request {
     pub(crate) speaker: String,
     /// Which tests.
     pub(crate) selection: Selection,
-    /// Further words of the command line.
+    /// Further words of the command line, in every mode.
     pub(crate) words: Vec<String>,
     /// Whether the payload reads a command line. One that does not cannot go on after a crash.
     pub(crate) has_command_line: bool,
     /// So often the emulator may be started again before the rest counts as not run.
     pub(crate) restarts: u32,
+    /// Lines by which the RMM says that it has given up, in a session with tests.
+    pub(crate) stops: usize,
     /// How long things may take.
     pub(crate) limits: Limits,
 }
@@ -198,8 +200,8 @@ fn command_line(request: &Request, mode: &str, selection: &Selection) -> String 
     let mut words = vec![format!("mode={mode}")];
     if mode == "test" {
         words.extend(selection.words());
-        words.extend(request.words.iter().cloned());
     }
+    words.extend(request.words.iter().cloned());
     words.join(" ")
 }
 

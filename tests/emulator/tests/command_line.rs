@@ -118,6 +118,28 @@ fn json_is_all_of_standard_output() {
 }
 
 #[test]
+fn a_fault_reaches_monitor_and_test_host() {
+    let stopped = "echo 'rmm: STOPPED on CPU 0: a fault'";
+    let script = format!("printf '%s\\n' \"$@\" >words; {stopped}; {GOOD}");
+    let bench = Bench::new(&script);
+    let output = bench.run("test", &["--fault", "refuse-undelegate"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let words = fs::read_to_string(bench.path("words")).unwrap();
+    let has = |word: &str| words.lines().any(|line| line == word);
+    assert!(has("name=opt/cloister/fault,string=refuse-undelegate"));
+    assert!(has(
+        "name=opt/cloister/bootargs,string=mode=test fault=refuse-undelegate"
+    ));
+    // Without a fault, the same line is a failure.
+    let output = bench.run("test", &[]);
+    assert!(stdout(&output).contains("FAILED report/stopped"));
+    assert_eq!(output.status.code(), Some(1));
+    let output = bench.run("test", &["--fault", "fire"]);
+    assert!(stderr(&output).contains("refuse-undelegate"));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn a_payload_that_hangs_is_ended_in_time() {
     let hang = "echo 'ns-host: plan 1'; echo 'ns-host: begin a limit 10'; exec sleep 600";
     let output = Bench::new(hang).run("test", &["--time-scale", "0.02"]);

@@ -16,6 +16,13 @@ pub enum Mode {
     List,
 }
 
+/// What goes wrong on purpose in this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InjectedFault {
+    /// EL3 gives no granule back to the normal world.
+    RefuseUndelegate,
+}
+
 /// The command line, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arguments<'a> {
@@ -27,6 +34,8 @@ pub struct Arguments<'a> {
     pub skip: Option<&'a str>,
     /// Calls that each stress test makes.
     pub calls: u64,
+    /// What goes wrong on purpose; then the tests are those of the family `parked`.
+    pub fault: Option<InjectedFault>,
 }
 
 /// A word that cannot be used, and why.
@@ -54,7 +63,7 @@ impl fmt::Display for BadWord<'_> {
         write!(f, "command line: '{}' ", self.word)?;
         f.write_str(match self.reason {
             Reason::Unknown => {
-                "is unknown; there are mode=test|bench|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER"
+                "is unknown; there are mode=test|bench|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate"
             }
             Reason::Twice => "is there twice",
             Reason::BadValue => "has a value that cannot be used",
@@ -73,6 +82,7 @@ impl<'a> Arguments<'a> {
     /// The first word that cannot be used.
     pub fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
         let (mut mode, mut only, mut skip, mut calls) = (None, None, None, None);
+        let mut fault = None;
         for word in line.split_ascii_whitespace() {
             let bad = |reason| BadWord { word, reason };
             let Some((name, value)) = word.split_once('=') else {
@@ -100,6 +110,10 @@ impl<'a> Arguments<'a> {
                     Ok(number @ 1..=MOST_CALLS) => calls.replace(number).is_some(),
                     _ => return Err(bad(Reason::BadValue)),
                 },
+                "fault" => match value {
+                    "refuse-undelegate" => fault.replace(InjectedFault::RefuseUndelegate).is_some(),
+                    _ => return Err(bad(Reason::BadValue)),
+                },
                 _ => return Err(bad(Reason::Unknown)),
             };
             if twice {
@@ -111,12 +125,20 @@ impl<'a> Arguments<'a> {
             only,
             skip,
             calls: calls.unwrap_or(20_000),
+            fault,
         })
+    }
+
+    /// Whether the test of this name can run in this machine: those of a fault run with it only,
+    /// and the others without.
+    pub fn offers(&self, name: &str) -> bool {
+        name.starts_with("parked/") == self.fault.is_some()
     }
 
     /// Whether the test of this name is to run.
     pub fn selects(&self, name: &str) -> bool {
-        self.only.is_none_or(|list| any_matches(list, name))
+        self.offers(name)
+            && self.only.is_none_or(|list| any_matches(list, name))
             && !self.skip.is_some_and(|list| any_matches(list, name))
     }
 
@@ -159,6 +181,7 @@ mod tests {
             let arguments = Arguments::parse(line).unwrap();
             assert_eq!(arguments.mode, Mode::Test);
             assert_eq!(arguments.calls, 20_000);
+            assert_eq!(arguments.fault, None);
             assert!(arguments.selects("granule/unaligned"));
         }
     }
@@ -174,6 +197,22 @@ mod tests {
         assert!(!arguments.selects("c/one"));
         assert_eq!(Arguments::parse("mode=demo").unwrap().mode, Mode::Demo);
         assert_eq!(Arguments::parse("mode=bench").unwrap().mode, Mode::Bench);
+    }
+
+    #[test]
+    fn a_fault_has_its_own_tests() {
+        let with = Arguments::parse("fault=refuse-undelegate").unwrap();
+        assert_eq!(with.fault, Some(InjectedFault::RefuseUndelegate));
+        assert!(with.selects("parked/a") && !with.selects("granule/a"));
+        let without = Arguments::parse("").unwrap();
+        assert!(!without.selects("parked/a") && without.selects("granule/a"));
+        let chosen = Arguments::parse("only=parked/* fault=refuse-undelegate").unwrap();
+        assert!(chosen.selects("parked/a") && !chosen.selects("granule/a"));
+        assert!(
+            !Arguments::parse("only=parked/*")
+                .unwrap()
+                .selects("parked/a")
+        );
     }
 
     #[test]
@@ -194,6 +233,8 @@ mod tests {
             ("only=", "only=", Reason::BadValue),
             ("only=a,,b", "only=a,,b", Reason::BadValue),
             ("skip=a*b", "skip=a*b", Reason::BadValue),
+            ("fault=", "fault=", Reason::BadValue),
+            ("fault=none", "fault=none", Reason::BadValue),
             ("calls=0", "calls=0", Reason::BadValue),
             ("calls=-1", "calls=-1", Reason::BadValue),
             ("calls=10000001", "calls=10000001", Reason::BadValue),
@@ -203,6 +244,11 @@ mod tests {
                 Reason::BadValue,
             ),
             ("only=a only=b", "only=b", Reason::Twice),
+            (
+                "fault=refuse-undelegate fault=refuse-undelegate",
+                "fault=refuse-undelegate",
+                Reason::Twice,
+            ),
             ("mode=test mode=test", "mode=test", Reason::Twice),
         ] {
             assert_eq!(

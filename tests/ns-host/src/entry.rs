@@ -64,12 +64,13 @@ fn run(machine: &'static Machine) -> ! {
             end(ExitCode::Usage)
         }
     };
-    if let Some(pattern) = arguments.unused_pattern(&suite::names()) {
+    let names = suite::names().filter(|name| arguments.offers(name));
+    if let Some(pattern) = arguments.unused_pattern(&names) {
         note!("command line: no test has a name like '{pattern}'; mode=list prints all names");
         end(ExitCode::Usage)
     }
     if arguments.mode == Mode::List {
-        suite::names().for_each(|name| say!("test {name}"));
+        names.for_each(|name| say!("test {name}"));
         end(ExitCode::Passed)
     }
     let Some(host) = Host::new(machine, arguments, Cpus::start(machine)) else {

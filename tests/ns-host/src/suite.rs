@@ -5,6 +5,7 @@ mod expect;
 mod features;
 mod granule;
 mod isolation;
+mod parked;
 mod psci;
 mod registers;
 mod stress;
@@ -129,6 +130,7 @@ tests! {
     "dispatch/realm-services", limit seconds!(10), cpus 1, dispatch::realm_services;
     "dispatch/32-bit-calls", limit seconds!(20), cpus 1, dispatch::calls_of_32_bits;
     "dispatch/malformed-identifiers", limit seconds!(10), cpus 1, dispatch::malformed_identifiers;
+    "dispatch/upper-half-of-x0", limit seconds!(10), cpus 1, dispatch::upper_half;
     "isolation/delegated-granule", limit seconds!(10), cpus 1, isolation::delegated_granule;
     "isolation/every-cpu", limit seconds!(10), cpus 2, isolation::every_cpu;
     "isolation/dirty-granule-comes-back-zero", limit seconds!(10), cpus 1, isolation::dirty_granule;
@@ -149,6 +151,12 @@ tests! {
     "stress/two-cpus", limit by_calls, cpus 2, stress::two_cpus;
     "stress/four-cpus", limit by_calls, cpus 4, stress::four_cpus;
     "stress/every-cpu-its-own-granule", limit seconds!(30), cpus 2, stress::own_granules;
+    "parked/cpus-that-wait-for-a-lock", limit seconds!(10), cpus 2, parked::waiting_cpus;
+    "parked/refused-undelegate", limit seconds!(10), cpus 1, parked::refused_undelegate;
+    "parked/every-command", limit seconds!(20), cpus 1, parked::every_command;
+    "parked/every-cpu", limit seconds!(20), cpus 2, parked::every_cpu;
+    "parked/el3-goes-on", limit seconds!(10), cpus 1, parked::el3_goes_on;
+    "parked/off-and-on-again", limit seconds!(60), cpus 2, parked::off_and_on_again;
 }
 
 fn try_to_run(host: &Host, test: &Test) -> Outcome {
@@ -159,7 +167,7 @@ fn try_to_run(host: &Host, test: &Test) -> Outcome {
     if there < test.cpus {
         return skip!("needs {} CPUs, has {there}", test.cpus);
     }
-    if !test.name.starts_with("psci/") {
+    if !test.name.starts_with("psci/") && host.arguments.fault.is_none() {
         rmi::must_be_there()?;
     }
     (test.run)(host)

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use el3_monitor::fault::Fault;
 use el3_monitor::machine::Machine;
 use el3_monitor::region::GRANULE;
 use el3_monitor::{Region, device_tree, layout};
@@ -20,10 +21,32 @@ pub(crate) struct Files {
     pub(crate) kernel: File,
     pub(crate) initrd: Option<File>,
     command_line: Option<Vec<u8>>,
+    /// What goes wrong on purpose.
+    pub(crate) fault: Option<Fault>,
 }
 
 fn transfer_failed(_: TransferFailed) -> ! {
     fatal!("the firmware-configuration device failed")
+}
+
+/// The fault that a file names. A test that asks for one that is not there would show nothing.
+fn fault(device: &FirmwareConfig, file: File) -> Fault {
+    const LONGEST: u64 = 64;
+    let text = device.read_small(file, LONGEST);
+    let text = text.unwrap_or_else(|error| transfer_failed(error));
+    let known = core::str::from_utf8(&text)
+        .ok()
+        .filter(|_| file.size <= LONGEST)
+        .and_then(Fault::parse);
+    let Some(fault) = known else {
+        let names: Vec<_> = Fault::names().collect();
+        fatal!(
+            "opt/cloister/fault names no fault that is known: '{}'; there is {}",
+            text.escape_ascii(),
+            names.join(", ")
+        )
+    };
+    fault
 }
 
 impl Files {
@@ -72,6 +95,7 @@ impl Files {
             kernel,
             initrd: find("opt/cloister/initrd").filter(|file| file.size != 0),
             command_line,
+            fault: find("opt/cloister/fault").map(|file| fault(&device, file)),
             device,
         }
     }

@@ -184,3 +184,44 @@ fn one_of_many_switches_a_cpu_on() {
         cpus.call(&Quiet, 1, psci::CPU_OFF, [0; 3]);
     }
 }
+
+#[test]
+fn a_cpu_starts_with_what_it_was_told_however_early_it_looks() {
+    const ROUNDS: u64 = 50_000;
+    let told = |round: u64| Start {
+        entry: 0x4000_0000 + 4 * round,
+        context: !round,
+    };
+    // Close to the other CPU, but not at its cost when both share one.
+    let wait = |done: &dyn Fn() -> bool| {
+        while !(0..200).any(|_| done()) {
+            std::thread::yield_now();
+        }
+    };
+    let cpus = Cpus::new(&AFFINITIES);
+    let switch_on = || {
+        for round in 1..=ROUNDS {
+            let Start { entry, context } = told(round);
+            wait(&|| value(&cpus, psci::CPU_ON, [1, entry, context]) == psci::SUCCESS);
+        }
+    };
+    let come_up = || -> Vec<Start> {
+        let start = |_| {
+            let start = Cell::new(None);
+            wait(&|| {
+                start.set(cpus.start(1));
+                start.get().is_some()
+            });
+            cpus.call(&Machine::default(), 1, psci::CPU_OFF, [0; 3]);
+            start.get().unwrap()
+        };
+        (0..ROUNDS).map(start).collect()
+    };
+    let starts = std::thread::scope(|scope| {
+        scope.spawn(switch_on);
+        come_up()
+    });
+    for (round, start) in (1..).zip(starts) {
+        assert_eq!(start, told(round), "round {round}");
+    }
+}

@@ -48,9 +48,14 @@ impl Hardware for Recorder<'_> {
             .borrow_mut()
             .push(Action::Write(address, bytes.len()));
     }
+    fn let_time_pass(&self) {}
 }
 
 fn services(key: bool) -> Services<'static> {
+    services_with(key, None)
+}
+
+fn services_with(key: bool, fault: Option<Fault>) -> Services<'static> {
     let words = |count: usize| -> &'static [AtomicU64] {
         Vec::leak((0..count).map(|_| AtomicU64::new(0)).collect())
     };
@@ -62,7 +67,7 @@ fn services(key: bool) -> Services<'static> {
         let granule = Region::new(GIB + offset * GRANULE, GRANULE).unwrap();
         tables.set(&granule, protection);
     }
-    Services::new(tables, SHARED, POOL, key.then_some([7; 48]))
+    Services::new(tables, SHARED, POOL, key.then_some([7; 48]), fault)
 }
 
 fn calls(services: &Services<'_>, function: u64, arguments: [u64; 4]) -> (Reply, Vec<Action>) {
@@ -134,6 +139,23 @@ fn delegation_errors() {
     assert_eq!(delegate(GRANULE_ADDRESS), ServiceCode::BadPas);
     assert_eq!(undelegate(GRANULE_ADDRESS), ServiceCode::Ok);
     assert_eq!(undelegate(GRANULE_ADDRESS), ServiceCode::BadPas);
+}
+
+#[test]
+fn the_fault_keeps_every_granule_in_the_realm_world() {
+    let services = services_with(false, Some(Fault::RefuseUndelegate));
+    let delegate = code(&services, fid::GTSI_DELEGATE, [GRANULE_ADDRESS, 0, 0, 0]);
+    assert_eq!(delegate, ServiceCode::Ok);
+    for address in [
+        GRANULE_ADDRESS,
+        GRANULE_ADDRESS + GRANULE,
+        GRANULE_ADDRESS + 1,
+    ] {
+        let undelegate = code(&services, fid::GTSI_UNDELEGATE, [address, 0, 0, 0]);
+        assert_eq!(undelegate, ServiceCode::BadPas, "{address:#x}");
+    }
+    let protection = services.tables().get(GRANULE_ADDRESS);
+    assert_eq!(protection, Some(Protection::Realm));
 }
 
 #[test]
@@ -284,6 +306,7 @@ fn one_of_many_delegations_at_once_succeeds() {
         fn flush_granule(&self, _: u64, _: Alias) {}
         fn forget_protection(&self, _: u64) {}
         fn write_shared(&self, _: u64, _: &[u8]) {}
+        fn let_time_pass(&self) {}
     }
     static SERVICES: LazyLock<Services<'static>> = LazyLock::new(|| services(false));
     for round in 0..200 {

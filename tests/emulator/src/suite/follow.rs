@@ -9,6 +9,8 @@ use crate::session::{Event, Session};
 
 /// Names of findings that are not tests of the payload start with this.
 pub(super) const OWN_FINDINGS: &str = "report/";
+/// What the RMM says when it ends its service (`docs/development.md`).
+const STOPPED: &str = "rmm: STOPPED";
 /// A payload that writes more than this in one session is out of control.
 const MOST_OUTPUT: usize = 64 << 20;
 
@@ -39,6 +41,7 @@ pub(super) struct Follower<'a> {
     plan: Option<u64>,
     current: Option<Current>,
     counted: Tally,
+    stops: usize,
     done: bool,
     last_note: Option<String>,
     deadline: Duration,
@@ -60,6 +63,7 @@ impl<'a> Follower<'a> {
             plan: None,
             current: None,
             counted: Tally::default(),
+            stops: 0,
             done: false,
             last_note: None,
             deadline: request.limits.scaled(request.limits.boot),
@@ -106,6 +110,9 @@ impl<'a> Follower<'a> {
 
     fn console_line(&mut self, text: &str) {
         self.log.line(text);
+        if text.starts_with(STOPPED) {
+            self.stops += 1;
+        }
         match protocol::parse(&self.request.speaker, text) {
             None => {}
             Some(Ok(line)) => self.report_line(line, text),
@@ -207,6 +214,11 @@ impl<'a> Follower<'a> {
                 .plan
                 .map_or("no plan".to_owned(), |plan| format!("{plan} planned"));
             self.finding("plan", format!("{plan}, {ended} ended"));
+        }
+        let (stops, expected) = (self.stops, self.request.stops);
+        if stops != expected && ended > 0 {
+            let what = format!("{stops} lines '{STOPPED}' of the RMM instead of {expected}");
+            self.finding("stopped", what);
         }
         let expected = i32::from(self.counted.failed > 0);
         if code != Some(expected) {

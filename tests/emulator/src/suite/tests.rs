@@ -33,6 +33,7 @@ fn request() -> Request {
         words: Vec::new(),
         has_command_line: true,
         restarts: 8,
+        stops: 0,
         limits: Limits {
             scale: 1.0,
             boot: Duration::from_mins(1),
@@ -51,6 +52,10 @@ fn run_steps(steps: Vec<Step>) -> Report {
 
 /// Plays one session without a payload that could go on.
 fn try_steps(steps: Vec<Step>) -> Result<Report, RunError> {
+    try_steps_with_stops(steps, 0)
+}
+
+fn try_steps_with_stops(steps: Vec<Step>, expected: usize) -> Result<Report, RunError> {
     struct Once(Option<Vec<Step>>);
     impl Emulator for Once {
         fn start(
@@ -62,6 +67,7 @@ fn try_steps(steps: Vec<Step>) -> Result<Report, RunError> {
     }
     let request = Request {
         has_command_line: false,
+        stops: expected,
         ..request()
     };
     run(&mut Once(Some(steps)), &request, &mut NoLog, &mut Silent)
@@ -277,6 +283,30 @@ fn the_end_must_fit_what_was_seen() {
 }
 
 #[test]
+fn an_rmm_that_gives_up_is_a_failure_unless_it_has_to_and_then_it_does_so_once() {
+    let session = |stops: usize, expected: usize| {
+        let mut steps = vec![say("t: plan 1"), say("t: begin a limit 1")];
+        steps.extend((0..stops).map(|cpu| say(&format!("rmm: STOPPED on CPU {cpu}: why"))));
+        steps.extend([
+            say("t: note rmm: STOPPED is what it says"),
+            say("t: pass a"),
+            say("t: done 1 passed, 0 failed, 0 skipped"),
+            Step::Exit(Some(0)),
+        ]);
+        try_steps_with_stops(steps, expected).unwrap()
+    };
+    for (stops, expected) in [(0, 0), (1, 1)] {
+        assert_eq!(counts(&session(stops, expected)), (1, 0, 0));
+    }
+    for (stops, expected) in [(1, 0), (0, 1), (2, 1)] {
+        let report = session(stops, expected);
+        let reason = failure(&report, "report/stopped");
+        let start = format!("{stops} lines 'rmm: STOPPED'");
+        assert!(reason.starts_with(&start), "{reason}");
+    }
+}
+
+#[test]
 fn an_emulator_that_stays_or_goes_early_is_a_failure() {
     let begun = || {
         vec![
@@ -344,6 +374,12 @@ fn a_list_comes_whole_or_not_at_all() {
     };
     let names = list(&mut payload, &request(), &selection, &mut NoLog).unwrap();
     assert_eq!(names, ["b/1"]);
+    let request_with_words = Request {
+        words: vec!["fault=x".to_owned()],
+        ..request()
+    };
+    list(&mut payload, &request_with_words, &selection, &mut NoLog).unwrap();
+    assert_eq!(payload.starts, ["mode=list", "mode=list fault=x"]);
     payload.boots = false;
     assert!(list(&mut payload, &request(), &selection, &mut NoLog).is_err());
 }

@@ -4,11 +4,11 @@
 
 use rmm_abi::el3;
 use rmm_abi::rmi::{self as abi, fid};
-use rmm_abi::smc::{NOT_SUPPORTED, SVE_HINT, standard_service};
+use rmm_abi::smc::{NOT_SUPPORTED, SVE_HINT, psci, standard_service};
 
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::rmi::{self, must_delegate, must_undelegate};
-use crate::smc::Registers;
+use crate::smc::{self, Registers};
 use crate::suite::{Host, expect};
 
 /// Numbers of calls that EL3 forwards to the RMM.
@@ -120,4 +120,27 @@ pub(crate) fn malformed_identifiers(host: &Host) -> Outcome {
         unanswered(function, &[granule])?;
     }
     expect::holds(granule, |index| index)
+}
+
+/// The identifier is W0; every bit above it may be anything.
+pub(crate) fn upper_half(host: &Host) -> Outcome {
+    let granule = host.granule()?;
+    for high in (32..64).map(|bit| 1 << bit).chain([0xffff_ffff << 32]) {
+        for (function, hint) in [
+            (fid::GRANULE_DELEGATE, 0),
+            (fid::GRANULE_UNDELEGATE, SVE_HINT),
+        ] {
+            let function = high | function | hint;
+            let word = rmi::command_without_output(function, &[granule])?;
+            ensure_word!(word, rmi::SUCCESS, "x0 of {function:#x}");
+        }
+        let version = smc::psci(high | psci::VERSION, &[]);
+        ensure!(
+            version == 0x1_0001,
+            "PSCI_VERSION with {high:#x} returned {version:#x}"
+        );
+        unanswered(high | 0xc400_018e, &[granule])?;
+        unanswered(high | el3::fid::GTSI_DELEGATE, &[granule])?;
+    }
+    expect::accessible(granule)
 }

@@ -1,0 +1,69 @@
+//! Faults that a test can order, to see what the RMM does when EL3 lets it down.
+
+/// A fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// No granule goes back to the normal world: every `GTSI_UNDELEGATE` is refused.
+    RefuseUndelegate,
+}
+
+/// Names of the faults, as the file `opt/cloister/fault` has them.
+const NAMES: [(&str, Fault); 1] = [("refuse-undelegate", Fault::RefuseUndelegate)];
+
+impl Fault {
+    /// The fault of this name. Line ends and what pads a file after it do not count.
+    pub fn parse(text: &str) -> Option<Self> {
+        let wanted = text.trim_end_matches(['\0', '\n', '\r', ' ']);
+        let known = NAMES.iter().find(|(name, _)| *name == wanted);
+        known.map(|(_, fault)| *fault)
+    }
+
+    /// All names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
+    /// What happens, for the console.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::RefuseUndelegate => "every GTSI_UNDELEGATE is refused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_goes_by_its_exact_name() {
+        for text in [
+            "refuse-undelegate",
+            "refuse-undelegate\n",
+            "refuse-undelegate\r\n\0",
+        ] {
+            assert_eq!(
+                Fault::parse(text),
+                Some(Fault::RefuseUndelegate),
+                "{text:?}"
+            );
+        }
+        for text in [
+            "",
+            "\n",
+            "none",
+            "refuse",
+            " refuse-undelegate",
+            "Refuse-Undelegate",
+            "refuse-undelegate,",
+            "refuse-undelegate\nrefuse-undelegate",
+        ] {
+            assert_eq!(Fault::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_one_that_is_understood() {
+        assert!(Fault::names().all(|name| Fault::parse(name).is_some()));
+    }
+}
