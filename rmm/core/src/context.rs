@@ -1,11 +1,11 @@
 //! What commands have in common: the RMM's shared state, the locks of a call, the outcome.
 
-use core::cell::Cell;
-
 use rmm_abi::rmi::{FeatureRegister0, ReturnCode};
 
 use crate::Machine;
-use crate::granule::{GranuleError, GranuleTable, Lockable, Locked};
+use crate::error::Fatal;
+use crate::granule::{GranuleAddress, GranuleError, GranuleTable, LockLedger, Lockable, Locked};
+use crate::realm::VmidTable;
 
 /// The state of the RMM that all CPUs share.
 #[derive(Debug)]
@@ -13,14 +13,25 @@ pub struct Rmm<'m> {
     pub(crate) granules: GranuleTable<'m>,
     /// Feature register 0, packed once because every reader wants the word.
     pub(crate) features: u64,
+    /// Bits of a VMID.
+    pub(crate) vmid_bits: u32,
+    pub(crate) vmids: &'m VmidTable,
 }
 
 impl<'m> Rmm<'m> {
-    /// An RMM that tracks these granules and offers these features.
-    pub const fn new(granules: GranuleTable<'m>, features: FeatureRegister0) -> Self {
+    /// An RMM that tracks these granules and offers these features, on CPUs with VMIDs of
+    /// `vmid_bits` bits, 8 or 16.
+    pub const fn new(
+        granules: GranuleTable<'m>,
+        vmids: &'m VmidTable,
+        features: FeatureRegister0,
+        vmid_bits: u32,
+    ) -> Self {
         Self {
             granules,
             features: features.word(),
+            vmid_bits,
+            vmids,
         }
     }
 }
@@ -31,7 +42,7 @@ pub(crate) struct Context<'c, M> {
     pub(crate) rmm: &'c Rmm<'c>,
     pub(crate) machine: &'c M,
     /// Granules that this call has locked.
-    pub(crate) locks: Cell<usize>,
+    pub(crate) locks: LockLedger,
 }
 
 impl<M: Machine> Context<'_, M> {
@@ -39,19 +50,37 @@ impl<M: Machine> Context<'_, M> {
     pub(crate) fn lock<S: Lockable>(&self, address: u64) -> Result<Locked<'_, S>, GranuleError> {
         self.rmm.granules.lock(self.machine, &self.locks, address)
     }
+
+    /// Locks a granule that the RMM's own structures refer to.
+    pub(crate) fn lock_known<S: Lockable>(
+        &self,
+        address: GranuleAddress,
+    ) -> Result<Locked<'_, S>, Fatal> {
+        self.rmm
+            .granules
+            .lock_known(self.machine, &self.locks, address)
+    }
 }
 
-/// Outcome of a command: X0, and X1 to X3 as far as it has outputs.
+/// Outcome of a command: X0, and X1 to X4 as far as it has outputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: ReturnCode,
-    pub(crate) outputs: [u64; 3],
+    pub(crate) outputs: [u64; 4],
 }
 
 impl Outcome {
     /// A command that succeeded and has nothing more to say.
     pub(crate) const SUCCESS: Self = Self {
         code: ReturnCode::SUCCESS,
-        outputs: [0; 3],
+        outputs: [0; 4],
     };
+
+    /// A command that succeeded, with what it says in X1 to X3.
+    pub(crate) const fn with_outputs([x1, x2, x3]: [u64; 3]) -> Self {
+        Self {
+            code: ReturnCode::SUCCESS,
+            outputs: [x1, x2, x3, 0],
+        }
+    }
 }

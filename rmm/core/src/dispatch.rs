@@ -1,12 +1,11 @@
 //! From the registers of a call to those of its reply.
 
-use core::cell::Cell;
-
 use rmm_abi::rmi::fid;
 use rmm_abi::smc;
 
 use crate::context::{Context, Outcome, Rmm};
 use crate::error::{Error, Fatal};
+use crate::granule::LockLedger;
 use crate::{Machine, rmi};
 
 /// X0 to X7 of a call of the host.
@@ -28,21 +27,25 @@ impl Rmm<'_> {
         let context = Context {
             rmm: self,
             machine,
-            locks: Cell::new(0),
+            locks: LockLedger::new(),
         };
         let function = smc::function_identifier(call[0]);
         let outcome = command(&context, function, call);
-        check_exit(function, context.locks.get(), machine.mapped_granules())?;
-        let x4 = call[4];
-        Ok(match outcome {
-            Some(Ok(Outcome {
-                code,
-                outputs: [x1, x2, x3],
-            })) => [code.word(), x1, x2, x3, x4],
-            Some(Err(Error::Reply(code))) => [code.word(), 0, 0, 0, x4],
+        check_exit(function, context.locks.count(), machine.mapped_granules())?;
+        let (word, outputs) = match outcome {
+            Some(Ok(Outcome { code, outputs })) => (code.word(), outputs),
+            Some(Err(Error::Reply(code))) => (code.word(), [0; 4]),
             Some(Err(Error::Fatal(fatal))) => return Err(fatal),
-            None => [smc::NOT_SUPPORTED, 0, 0, 0, x4],
-        })
+            None => (smc::NOT_SUPPORTED, [0; 4]),
+        };
+        let [x1, x2, x3, x4] = outputs;
+        // The only command with a fourth output.
+        let x4 = if function == fid::RTT_READ_ENTRY {
+            x4
+        } else {
+            call[4]
+        };
+        Ok([word, x1, x2, x3, x4])
     }
 }
 
@@ -52,12 +55,29 @@ fn command<M: Machine>(
     function: u64,
     call: &Call,
 ) -> Option<Result<Outcome, Error>> {
-    let [_, x1, ..] = *call;
+    let [_, x1, x2, x3, x4, x5, ..] = *call;
     Some(match function {
         fid::VERSION => Ok(rmi::version::version(x1)),
         fid::FEATURES => Ok(rmi::features::features(context, x1)),
         fid::GRANULE_DELEGATE => rmi::granule::delegate(context, x1),
         fid::GRANULE_UNDELEGATE => rmi::granule::undelegate(context, x1),
+        fid::REALM_CREATE => rmi::realm::create(context, x1, x2),
+        fid::REALM_ACTIVATE => rmi::realm::activate(context, x1),
+        fid::REALM_DESTROY => rmi::realm::destroy(context, x1),
+        fid::REC_AUX_COUNT => rmi::realm::rec_aux_count(context, x1),
+        fid::REC_CREATE => rmi::rec::create(context, x1, x2, x3),
+        fid::REC_DESTROY => rmi::rec::destroy(context, x1),
+        fid::DATA_CREATE => rmi::data::create(context, [x1, x2, x3, x4, x5]),
+        fid::DATA_CREATE_UNKNOWN => rmi::data::create_unknown(context, x1, x2, x3),
+        fid::DATA_DESTROY => rmi::data::destroy(context, x1, x2),
+        fid::RTT_CREATE => rmi::rtt::create(context, [x1, x2, x3, x4]),
+        fid::RTT_DESTROY => rmi::rtt::destroy(context, x1, x2, x3),
+        fid::RTT_FOLD => rmi::rtt::fold(context, x1, x2, x3),
+        fid::RTT_READ_ENTRY => rmi::rtt::read_entry(context, x1, x2, x3),
+        fid::RTT_MAP_UNPROTECTED => rmi::unprotected::map(context, [x1, x2, x3, x4]),
+        fid::RTT_UNMAP_UNPROTECTED => rmi::unprotected::unmap(context, x1, x2, x3),
+        fid::RTT_INIT_RIPAS => rmi::ripas::init(context, x1, x2, x3),
+        fid::RTT_SET_RIPAS => rmi::ripas::set(context, [x1, x2, x3, x4]),
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use core::fmt;
 use rmm_abi::el3::ServiceCode;
 use rmm_abi::rmi::ReturnCode;
 
-use crate::granule::{GranuleAddress, GranuleError};
+use crate::granule::{GranuleAddress, GranuleError, GranuleState};
 
 /// Why a command did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +29,30 @@ pub enum Fatal {
         granule: GranuleAddress,
         /// What EL3 said.
         code: ServiceCode,
+    },
+    /// A granule that the RMM's own structures refer to is not in the state that it must have.
+    LostGranule {
+        /// The granule.
+        granule: GranuleAddress,
+        /// The state.
+        expected: GranuleState,
+    },
+    /// A Realm descriptor contradicts itself.
+    BrokenRealm {
+        /// The descriptor's granule, or what it refers to.
+        granule: GranuleAddress,
+    },
+    /// A REC contradicts itself.
+    BrokenRec {
+        /// The REC's granule.
+        granule: GranuleAddress,
+    },
+    /// A translation table holds an entry that the RMM does not write.
+    BrokenTable {
+        /// The table's granule.
+        granule: GranuleAddress,
+        /// The entry.
+        entry: u64,
     },
     /// A granule record holds a state that does not exist.
     UnknownGranuleState {
@@ -58,6 +82,22 @@ impl fmt::Display for Fatal {
         match self {
             Self::UndelegateRefused { granule, code } => {
                 write!(f, "EL3 refused to undelegate granule {granule}: {code:?}")
+            }
+            Self::LostGranule { granule, expected } => {
+                write!(
+                    f,
+                    "granule {granule} is not in state {expected:?}, which it must have"
+                )
+            }
+            Self::BrokenRealm { granule } => {
+                write!(f, "the Realm descriptor at {granule} contradicts itself")
+            }
+            Self::BrokenRec { granule } => write!(f, "the REC at {granule} contradicts itself"),
+            Self::BrokenTable { granule, entry } => {
+                write!(
+                    f,
+                    "the table at {granule} holds the impossible entry {entry:#x}"
+                )
             }
             Self::UnknownGranuleState { granule, record } => {
                 write!(

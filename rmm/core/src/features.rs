@@ -5,6 +5,8 @@ use rmm_abi::rmi::FeatureRegister0;
 
 /// A Realm has at most 2^10 − 1 RECs.
 const MAX_RECS_ORDER: u8 = 10;
+/// RECs that a Realm may have.
+pub(crate) const MAX_RECS: u64 = (1 << MAX_RECS_ORDER) - 1;
 
 /// The identification registers that decide what Realms can be offered, as the CPU reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,11 +18,16 @@
 //! granules never wait for each other. The commands of today lock one granule at a time.
 
 mod address;
+mod ledger;
 mod locked;
 mod record;
 mod table;
 
 pub use address::GranuleAddress;
-pub use locked::{Delegated, GranuleError, Lockable, Locked, LockedState, Undelegated, Wiped};
+pub use ledger::LockLedger;
+pub use locked::{
+    Data, Delegated, GranuleError, InRealmWorld, InUse, Lockable, Locked, LockedState, Rd, Rec,
+    RecAux, Rtt, Undelegated, Wiped,
+};
 pub use record::{GranuleRecord, GranuleState};
 pub use table::{BankError, DramBanks, GranuleTable, MAX_DRAM_BANKS};

@@ -17,6 +17,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod boot;
 mod context;
 mod dispatch;
@@ -24,9 +27,13 @@ pub mod error;
 pub mod features;
 pub mod granule;
 mod machine;
+mod measurement;
 pub mod rate_limit;
+pub mod realm;
+mod rec;
 mod rmi;
+pub mod rtt;
 
 pub use context::Rmm;
 pub use dispatch::{Call, Reply};
-pub use machine::Machine;
+pub use machine::{GranuleWords, HostFault, Machine, WORDS_PER_GRANULE};

@@ -1,16 +1,83 @@
 //! What the RMM asks of the machine it runs on.
 
+use core::ops::Deref;
+use core::sync::atomic::AtomicU64;
+
+use rmm_abi::GRANULE_SIZE;
 use rmm_abi::el3::ServiceCode;
 
-use crate::granule::{Delegated, Locked, Undelegated, Wiped};
+use crate::granule::{Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped};
+use crate::rtt::Invalidation;
+
+/// 64-bit words of a granule.
+pub const WORDS_PER_GRANULE: usize = GRANULE_SIZE / size_of::<u64>();
+
+/// The content of a granule. Words are atomics because the MMU reads tables while the RMM writes
+/// them; access is relaxed, order comes from granule locks and TLB maintenance.
+pub type GranuleWords = [AtomicU64; WORDS_PER_GRANULE];
+
+/// An access to the host's memory took a fault: the granule is not, or no longer, the host's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostFault;
 
 /// One CPU of the machine, as the RMM sees it while it serves a call there.
 ///
 /// An implementation belongs to one CPU and is not shared with another. Methods take locked
 /// granules where the lock is what makes the operation sound.
 pub trait Machine {
+    /// A granule that can be reached for as long as this value lives.
+    type Mapping<'m>: Deref<Target = GranuleWords>
+    where
+        Self: 'm;
+
+    /// Makes the content of a locked granule reachable.
+    fn map<'m, S: InRealmWorld>(&'m self, granule: &'m Locked<'_, S>) -> Self::Mapping<'m>;
+
+    /// Makes the descriptor of the Realm that owns a locked REC reachable. The REC keeps it in
+    /// place, so it need not be locked; words are changed by atomic operations only.
+    fn map_owner<'m>(
+        &'m self,
+        rec: &'m Locked<'_, Rec>,
+        owner: GranuleAddress,
+    ) -> Self::Mapping<'m>;
+
     /// Overwrites every byte of a delegated granule with zero.
     fn wipe(&self, granule: &Locked<'_, Delegated>);
+
+    /// Copies a granule of the host into words of the RMM's own, each read once.
+    ///
+    /// # Errors
+    ///
+    /// [`HostFault`]; `into` may have been written in part.
+    fn read_host(
+        &self,
+        source: GranuleAddress,
+        into: &mut [u64; WORDS_PER_GRANULE],
+    ) -> Result<(), HostFault>;
+
+    /// Copies a granule of the host into a delegated granule, each word read once.
+    ///
+    /// # Errors
+    ///
+    /// [`HostFault`]; `into` may have been written in part.
+    fn copy_from_host(
+        &self,
+        source: GranuleAddress,
+        into: &Locked<'_, Delegated>,
+    ) -> Result<(), HostFault>;
+
+    /// Runs the compression function of SHA-256 over whole blocks of eight words.
+    fn sha256(&self, state: &mut [u32; 8], blocks: &[AtomicU64]);
+
+    /// Runs the compression function of SHA-512 over whole blocks of sixteen words.
+    fn sha512(&self, state: &mut [u64; 8], blocks: &[AtomicU64]);
+
+    /// Makes writes to translation tables visible to the MMUs of all CPUs. Enough where the
+    /// entries were not valid before.
+    fn publish_tables(&self);
+
+    /// Makes all CPUs forget translations of a Realm, after the entries were made invalid.
+    fn invalidate(&self, invalidation: &Invalidation);
 
     /// Asks EL3 to give a granule to the Realm world (`GTSI_DELEGATE`).
     ///

@@ -95,14 +95,13 @@ fn features() {
 fn unknown_functions_are_answered() {
     let memory = memory();
     let (rmm, cpu) = (memory.rmm(), memory.cpu(0));
-    let known = [
-        fid::VERSION,
-        fid::GRANULE_DELEGATE,
-        fid::GRANULE_UNDELEGATE,
-        fid::FEATURES,
-    ];
+    // RMI 1.0 has no other holes in 0x150 to 0x169; entering a REC is not there yet.
+    let not_there = [0x156, 0x15c, 0x160, 0x163, 0x164];
+    let known = |function: u64| {
+        (0xc400_0150..=0xc400_0169).contains(&function) && !not_there.contains(&(function & 0xffff))
+    };
     let unknown = (0xc400_0000..=0xc400_02cf_u64)
-        .filter(|function| !known.contains(function))
+        .filter(|&function| !known(function))
         .chain([0, u64::MAX, 0x8400_0150, 0xc402_0150]);
     for function in unknown {
         assert_eq!(
@@ -293,7 +292,7 @@ proptest! {
         }
     }
 
-    /// No call of any kind is fatal, and none but the two commands touches memory.
+    /// No call of any kind is fatal.
     #[test]
     fn any_registers_are_answered(registers in any::<[u64; 8]>(), number in 0_u64..0x400) {
         let memory = memory();
@@ -302,7 +301,9 @@ proptest! {
         near[0] = 0xc400_0000 | number;
         for call in [registers, near] {
             let reply = rmm.call(&cpu, &call).expect("no fatal condition");
-            prop_assert_eq!(reply[4], call[4]);
+            // X4 is the caller's unless the command has an output there.
+            let is_read_entry = smc::function_identifier(call[0]) == fid::RTT_READ_ENTRY;
+            prop_assert!(reply[4] == call[4] || is_read_entry);
         }
     }
 }

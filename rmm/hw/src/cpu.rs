@@ -1,15 +1,17 @@
-//! This CPU: what the core asks of it, and what it is.
+//! This CPU, as the core asks of it.
 
 use core::arch::asm;
+use core::sync::atomic::AtomicU64;
 
-use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
-use rmm_abi::el3::ServiceCode;
-use rmm_core::Machine;
-use rmm_core::features::CpuIdentification;
-use rmm_core::granule::{Delegated, Locked, Undelegated, Wiped};
+use rmm_abi::el3::{BootCode, ServiceCode};
+use rmm_core::granule::{Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped};
+use rmm_core::rtt::Invalidation;
+use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};
 
-use crate::memory::Zeroer;
-use crate::slot::Slots;
+use crate::memory::{Zeroer, host};
+use crate::sha::Sha;
+use crate::slot::{Mapping, Slots};
+use crate::tlb::{self, TlbMaintenance};
 use crate::{console, el3, park};
 
 /// The CPU that runs this code.
@@ -17,22 +19,82 @@ use crate::{console, el3, park};
 pub struct ThisCpu {
     slots: Slots,
     zeroer: Zeroer,
+    sha: Sha,
+    tlb: TlbMaintenance,
 }
 
 impl ThisCpu {
-    /// This CPU, with the slots that boot found for it.
+    /// This CPU, with the slots that boot found for it. A CPU that computes wrong digests does
+    /// not boot.
     pub fn new(slots: Slots) -> Self {
+        let sha = Sha::of_this_cpu();
+        if let Err(wrong) = sha.self_test() {
+            park::refuse_boot(BootCode::Unknown, format_args!("{wrong}"));
+        }
         Self {
             slots,
             zeroer: Zeroer::of_this_cpu(),
+            sha,
+            tlb: TlbMaintenance::of_this_cpu(),
         }
+    }
+
+    /// Maps a granule that a token or a reference from another granule keeps in the Realm world.
+    fn map_granule(&self, granule: GranuleAddress) -> Mapping<'_> {
+        // SAFETY: the granule table covers DRAM without the RMM's own memory, which EL3 does not
+        // let the host delegate, and the granule is not undelegated while it is locked or
+        // referred to.
+        unsafe { self.slots.map(granule) }
     }
 }
 
 impl Machine for ThisCpu {
+    type Mapping<'m> = Mapping<'m>;
+
+    fn map<'m, S: InRealmWorld>(&'m self, granule: &'m Locked<'_, S>) -> Mapping<'m> {
+        self.map_granule(granule.address())
+    }
+
+    fn map_owner<'m>(&'m self, _rec: &'m Locked<'_, Rec>, owner: GranuleAddress) -> Mapping<'m> {
+        self.map_granule(owner)
+    }
+
     fn wipe(&self, granule: &Locked<'_, Delegated>) {
-        let mapping = self.slots.map(granule.address());
-        self.zeroer.zero_granule(&mapping);
+        self.zeroer
+            .zero_granule(&self.map_granule(granule.address()));
+    }
+
+    fn read_host(
+        &self,
+        source: GranuleAddress,
+        into: &mut [u64; WORDS_PER_GRANULE],
+    ) -> Result<(), HostFault> {
+        host::read(&self.slots.map_host(source)?, into)
+    }
+
+    fn copy_from_host(
+        &self,
+        source: GranuleAddress,
+        into: &Locked<'_, Delegated>,
+    ) -> Result<(), HostFault> {
+        let into = self.map_granule(into.address());
+        host::copy(&self.slots.map_host(source)?, &into)
+    }
+
+    fn sha256(&self, state: &mut [u32; 8], blocks: &[AtomicU64]) {
+        self.sha.sha256(state, blocks);
+    }
+
+    fn sha512(&self, state: &mut [u64; 8], blocks: &[AtomicU64]) {
+        self.sha.sha512(state, blocks);
+    }
+
+    fn publish_tables(&self) {
+        tlb::publish();
+    }
+
+    fn invalidate(&self, invalidation: &Invalidation) {
+        self.tlb.invalidate(invalidation);
     }
 
     fn delegate(&self, granule: &Locked<'_, Undelegated>) -> Result<(), ServiceCode> {
@@ -65,134 +127,4 @@ impl Machine for ThisCpu {
     fn mapped_granules(&self) -> usize {
         self.slots.used()
     }
-}
-
-/// Set in `TPIDR_EL2` once this CPU has reported its boot; the CPU's number is below.
-const SERVING: u64 = 1 << 63;
-
-fn thread_pointer() -> u64 {
-    let value;
-    // SAFETY: the register is the RMM's own; reading it has no effect.
-    unsafe { asm!("mrs {0}, tpidr_el2", out(reg) value, options(nostack, preserves_flags)) };
-    value
-}
-
-/// Number of this CPU, as EL3 counts.
-pub fn number() -> u64 {
-    thread_pointer() & !SERVING
-}
-
-/// Whether this CPU has reported its boot, so that EL3 waits for replies and not for a boot code.
-pub fn is_serving() -> bool {
-    thread_pointer() & SERVING != 0
-}
-
-/// From now on [`is_serving`]. Entry from EL3 starts over.
-pub fn set_serving() {
-    let value = thread_pointer() | SERVING;
-    // SAFETY: only this module gives the register's content a meaning.
-    unsafe { asm!("msr tpidr_el2, {0}", in(reg) value, options(nostack, preserves_flags)) };
-}
-
-/// Bits of the physical addresses that this CPU implements.
-pub fn physical_address_bits() -> u8 {
-    CpuIdentification {
-        mmfr0: ID_AA64MMFR0_EL1.get(),
-        ..Default::default()
-    }
-    .physical_address_bits()
-}
-
-/// Keeps what the RMM does out of the performance counters, which the host programs and EL3 does not
-/// switch, on this CPU.
-pub fn hide_from_counters() {
-    const HPMD: u64 = 1 << 17;
-    const HCCD: u64 = 1 << 23;
-    let dfr0 = ID_AA64DFR0_EL1.get();
-    let id = CpuIdentification {
-        dfr0,
-        ..Default::default()
-    };
-    if !id.has_pmu() {
-        return;
-    }
-    // SAFETY: the CPU has a PMU. EL3 keeps this register for each world. All event counters stay
-    // those of EL1 and EL0 (HPMN), as they are out of reset.
-    unsafe {
-        asm!(
-            "mrs {counters}, pmcr_el0",
-            "ubfx {counters}, {counters}, #11, #5",
-            "orr {counters}, {counters}, {hidden}",
-            "msr mdcr_el2, {counters}",
-            "isb",
-            counters = out(reg) _,
-            hidden = in(reg) HPMD | HCCD,
-            options(nomem, nostack, preserves_flags),
-        );
-    }
-}
-
-/// Reads the identification registers of this CPU.
-pub fn identify() -> CpuIdentification {
-    let mut id = CpuIdentification {
-        mmfr0: ID_AA64MMFR0_EL1.get(),
-        pfr0: ID_AA64PFR0_EL1.get(),
-        dfr0: ID_AA64DFR0_EL1.get(),
-        ..Default::default()
-    };
-    // SAFETY: reading an identification register has no effect.
-    unsafe { asm!("mrs {0}, id_aa64dfr1_el1", out(reg) id.dfr1, options(nomem, nostack)) };
-    if id.has_gic_registers() {
-        // SAFETY: the CPU has these registers. ICH_VTR_EL2 needs the system register interface of
-        // the GIC switched on, which is how the RMM uses it; EL3 keeps the host's setting.
-        unsafe {
-            asm!(
-                "msr icc_sre_el2, {sre}",
-                "isb",
-                "mrs {vtr}, ich_vtr_el2",
-                sre = in(reg) 0xf_u64,
-                vtr = out(reg) id.ich_vtr,
-                options(nostack),
-            );
-        }
-    }
-    if id.has_pmu() {
-        // SAFETY: as above; the CPU has a PMU.
-        unsafe { asm!("mrs {0}, pmcr_el0", out(reg) id.pmcr, options(nomem, nostack)) };
-    }
-    if id.has_sve() {
-        id.sve_vector_bits = longest_sve_vector();
-    }
-    id
-}
-
-/// Longest SVE vector that EL3 lets the Realm world have, in bits.
-fn longest_sve_vector() -> u64 {
-    let bytes: u64;
-    // SAFETY: SVE instructions are allowed for the length of this block (CPTR_EL2.ZEN and FPEN).
-    // ZCR_EL2 is left as found; no vector register is read or written. RDVL of the architecture
-    // is spelled as its encoding because this crate is built without SVE: `rdvl x9, #1`.
-    unsafe {
-        asm!(
-            "mrs {cptr}, cptr_el2",
-            "orr {zen}, {cptr}, #(3 << 16)",
-            "orr {zen}, {zen}, #(3 << 20)",
-            "msr cptr_el2, {zen}",
-            "isb",
-            "mrs {zcr}, s3_4_c1_c2_0",
-            "msr s3_4_c1_c2_0, {longest}",
-            "isb",
-            ".inst 0x04bf5029",
-            "msr s3_4_c1_c2_0, {zcr}",
-            "msr cptr_el2, {cptr}",
-            "isb",
-            cptr = out(reg) _,
-            zen = out(reg) _,
-            zcr = out(reg) _,
-            longest = in(reg) 0xf_u64,
-            out("x9") bytes,
-            options(nostack),
-        );
-    }
-    bytes * 8
 }

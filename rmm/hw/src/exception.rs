@@ -26,10 +26,12 @@ const SYNCHRONOUS_OF_RMM: u64 = 0;
 /// Exception class "data abort from the same exception level".
 const DATA_ABORT_SAME_EL: u64 = 0x25;
 
-/// Whether a data fault is one that memory of another world, or none, answers with: granule
-/// protection fault (0x28, on a walk 0x23 to 0x27) or synchronous external abort (0x10).
-const fn is_expectable(fault_status: u64) -> bool {
-    matches!(fault_status, 0x10 | 0x23..=0x28)
+/// Whether a data abort is one that a read of another world's memory, or of none, answers with:
+/// granule protection fault (0x28) or synchronous external abort (0x10). On a walk, which is
+/// of the RMM's own tables, they have other codes.
+const fn is_expectable(syndrome: u64) -> bool {
+    const WRITE: u64 = 1 << 6;
+    syndrome & WRITE == 0 && matches!(syndrome & 0x3f, 0x10 | 0x28)
 }
 
 #[unsafe(no_mangle)]
@@ -37,7 +39,7 @@ extern "C" fn rmm_exception(frame: &mut Frame, vector: u64) {
     let class = frame.esr >> 26 & 0x3f;
     if vector == SYNCHRONOUS_OF_RMM
         && class == DATA_ABORT_SAME_EL
-        && is_expectable(frame.esr & 0x3f)
+        && is_expectable(frame.esr)
         && let Some(next) = memory::recovery(frame.elr)
     {
         frame.elr = next;

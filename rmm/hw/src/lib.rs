@@ -6,31 +6,57 @@
 //! | [`layout`] | virtual addresses: image, windows, stacks with guards, slots, granule records |
 //! | [`translation`] | stage 1 tables of the RMM |
 //! | [`slot`] | per-CPU windows through which granules are touched |
-//! | [`memory`] | wiping; reads that may fault |
+//! | [`memory`] | wiping; reads that may fault, of the host's memory above all |
+//! | [`tlb`] | translation tables of Realms: when all CPUs see and when they forget |
+//! | [`simd`] | borrowing the vector registers, which are not the RMM's |
+//! | [`sha`] | SHA-256 and SHA-512 |
 //! | [`el3`] | calls to EL3 |
-//! | [`cpu`] | the core's `Machine` on this CPU; identification of the CPU |
+//! | [`cpu`] | the core's `Machine` on this CPU |
+//! | [`identity`] | what this CPU is: number, identification registers |
 //! | [`console`] | one PL011, shared with other worlds |
 //! | [`exception`] | vectors: expected faults become values, others end in a report |
 //! | [`park`] | what the RMM does when it no longer serves |
 //!
 //! Nothing here knows a board: addresses come from EL3 at boot.
-#![no_std]
-#![cfg(target_os = "none")]
+//! Off the bare machine only what is portable is there, for its tests.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    not(target_os = "none"),
+    allow(rustdoc::broken_intra_doc_links, reason = "most modules are not there")
+)]
 #![allow(
     unsafe_code,
     reason = "this crate is the room for it; each block argues its case"
 )]
 
+pub mod sha;
+pub mod tlb;
+
+#[cfg(target_os = "none")]
 pub mod console;
+#[cfg(target_os = "none")]
 pub mod cpu;
+#[cfg(target_os = "none")]
 pub mod el3;
+#[cfg(target_os = "none")]
 pub mod exception;
+#[cfg(target_os = "none")]
+pub mod identity;
+#[cfg(target_os = "none")]
 pub mod layout;
+#[cfg(target_os = "none")]
 pub mod memory;
+#[cfg(target_os = "none")]
 pub mod park;
+#[cfg(target_os = "none")]
+pub mod simd;
+#[cfg(target_os = "none")]
 pub mod slot;
+#[cfg(target_os = "none")]
 pub mod translation;
 
+#[cfg(target_os = "none")]
 mod entry;
 
+#[cfg(target_os = "none")]
 pub use entry::{announce_cpus, cold_boot_done, continue_on_cpu_stack};

@@ -1,5 +1,7 @@
 //! Touching memory: wiping, and reads that may fault.
 
+pub mod host;
+
 use core::arch::{asm, global_asm};
 
 use crate::layout::PAGE;
@@ -77,9 +79,11 @@ impl Zeroer {
 global_asm!(
     ".section .text.probe, \"ax\"",
     ".global rmm_probe_load",
+    ".global rmm_probe_load_end",
     ".global rmm_probe_fault",
     "rmm_probe:",
     "rmm_probe_load: ldr w1, [x0]",
+    "rmm_probe_load_end:",
     "    mov w0, #1",
     "    ret",
     "rmm_probe_fault:",
@@ -90,6 +94,7 @@ global_asm!(
 unsafe extern "C" {
     fn rmm_probe(address: u64) -> u32;
     static rmm_probe_load: u8;
+    static rmm_probe_load_end: u8;
     static rmm_probe_fault: u8;
 }
 
@@ -106,8 +111,23 @@ pub unsafe fn can_read(address: u64) -> bool {
     unsafe { rmm_probe(address) != 0 }
 }
 
+/// Instructions that may fault, and where execution then goes on.
+struct Recoverable {
+    first: *const u8,
+    /// After the last one.
+    end: *const u8,
+    next: *const u8,
+}
+
 /// Where execution goes on after a fault at an instruction that may fault; `None` for all others.
 pub(crate) fn recovery(instruction: u64) -> Option<u64> {
-    (instruction == (&raw const rmm_probe_load) as u64)
-        .then_some((&raw const rmm_probe_fault) as u64)
+    let probe = Recoverable {
+        first: &raw const rmm_probe_load,
+        end: &raw const rmm_probe_load_end,
+        next: &raw const rmm_probe_fault,
+    };
+    [probe, host::recoverable()]
+        .into_iter()
+        .find(|range| (range.first as u64..range.end as u64).contains(&instruction))
+        .map(|range| range.next as u64)
 }

@@ -12,7 +12,7 @@ use rmm_abi::el3::BootCode;
 use rmm_abi::smc::NOT_SUPPORTED;
 use rmm_core::boot::MAX_CPUS;
 
-use crate::{console, cpu, el3};
+use crate::{console, el3, identity};
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
@@ -25,9 +25,9 @@ pub fn stopped() -> bool {
 pub fn give_up(why: fmt::Arguments<'_>) -> ! {
     let first = !STOPPED.swap(true, Ordering::SeqCst);
     if first {
-        console::last_words(format_args!("STOPPED on CPU {}: {why}", cpu::number()));
+        console::last_words(format_args!("STOPPED on CPU {}: {why}", identity::number()));
     }
-    if !cpu::is_serving() {
+    if !identity::is_serving() {
         refuse(BootCode::Unknown);
     }
     park()
@@ -61,5 +61,5 @@ static LAST_X4: [AtomicU64; MAX_CPUS as usize] = [const { AtomicU64::new(0) }; M
 
 /// Where this CPU notes X4 of the call that it serves.
 pub fn last_call() -> Option<&'static AtomicU64> {
-    LAST_X4.get(usize::try_from(cpu::number()).ok()?)
+    LAST_X4.get(usize::try_from(identity::number()).ok()?)
 }

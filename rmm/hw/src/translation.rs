@@ -46,8 +46,8 @@ pub enum Attributes {
     RealmDevice,
     /// A device, in the Non-secure physical address space.
     NonSecureDevice,
-    /// Memory of the host, read only: to find out that it is not the host's.
-    NonSecureMemory,
+    /// Memory of the host, read only.
+    HostMemory,
 }
 
 impl Attributes {
@@ -61,14 +61,14 @@ impl Attributes {
             Self::RealmMemory => COMMON,
             Self::RealmDevice => COMMON | DEVICE,
             Self::NonSecureDevice => COMMON | DEVICE | NON_SECURE,
-            Self::NonSecureMemory => COMMON | NON_SECURE | READ_ONLY,
+            Self::HostMemory => COMMON | NON_SECURE | READ_ONLY,
         }
     }
 }
 
-/// Descriptor of a page of Realm memory at a physical address.
-pub(crate) const fn realm_page(address: GranuleAddress) -> u64 {
-    address.get() | Attributes::RealmMemory.descriptor() | PAGE_OR_TABLE
+/// Descriptor of a page at a physical address.
+pub(crate) const fn page(address: GranuleAddress, attributes: Attributes) -> u64 {
+    address.get() | attributes.descriptor() | PAGE_OR_TABLE
 }
 
 const PAGE_OR_TABLE: u64 = 3;

@@ -10,11 +10,12 @@ use rmm_core::boot::{
     MemoryPlan, Region,
 };
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
+use rmm_core::realm::VmidTable;
 use rmm_hw::layout::{self, PAGE};
 use rmm_hw::memory::{Zeroer, can_read};
 use rmm_hw::translation::{self, Attributes, MapError, Tables};
 use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
-use rmm_hw::{console, cpu, el3, park, slot};
+use rmm_hw::{console, el3, identity, park, slot, tlb};
 
 use crate::protections::{self, Unprotected};
 use crate::serve::{RMM, serve};
@@ -26,6 +27,9 @@ unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;
 }
+
+/// VMIDs in use.
+static VMIDS: VmidTable = VmidTable::new();
 
 /// Why cold boot ended early.
 enum ColdBootError {
@@ -94,7 +98,7 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
         .filter(|address| address.get() != 0)
         .and_then(|address| Some((copy_shared_page(&mut tables, address)?, address)));
     // Memory that the RMM's own tables cannot reach cannot be tracked.
-    let address_bits = cpu::physical_address_bits().min(translation::ADDRESS_BITS);
+    let address_bits = identity::physical_address_bits().min(translation::ADDRESS_BITS);
     let manifest = page
         .as_ref()
         .map(|(page, address)| BootManifest::read(page, *address, address_bits));
@@ -140,11 +144,11 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
         plan.whole().size >> 10,
         plan.whole().base,
     ));
-    let features = cpu::identify().feature_register_0();
+    let features = identity::identify().feature_register_0();
     console::line(format_args!("feature register 0: {:#x}", features.word()));
 
     let table = GranuleTable::new(manifest.dram, records).ok_or(BootError::NoDram)?;
-    RMM.call_once(|| Rmm::new(table, features));
+    RMM.call_once(|| Rmm::new(table, &VMIDS, features, tlb::vmid_bits()));
     announce_cpus(parameters.cpus);
     Ok(parameters.cpu)
 }
@@ -264,7 +268,7 @@ fn realm_memory(
                 Ok(can_read(layout::PROBE))
             }
         };
-        if !readable(Attributes::RealmMemory)? || readable(Attributes::NonSecureMemory)? {
+        if !readable(Attributes::RealmMemory)? || readable(Attributes::HostMemory)? {
             break;
         }
         found += PAGE;

@@ -4,9 +4,9 @@ use core::sync::atomic::Ordering;
 
 use rmm_abi::el3::BootCode;
 use rmm_core::Rmm;
-use rmm_hw::cpu::{self, ThisCpu};
+use rmm_hw::cpu::ThisCpu;
 use rmm_hw::slot::Slots;
-use rmm_hw::{el3, park};
+use rmm_hw::{el3, identity, park};
 use spin::Once;
 
 /// The RMM, from the end of cold boot on.
@@ -25,10 +25,10 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
     if park::stopped() {
         park::refuse(BootCode::Unknown);
     }
-    cpu::hide_from_counters();
+    identity::hide_from_counters();
     let this = ThisCpu::new(slots);
     let mut call = el3::boot_complete(BootCode::Success);
-    cpu::set_serving();
+    identity::set_serving();
     while !park::stopped() {
         last_x4.store(call[4], Ordering::Relaxed);
         match rmm.call(&this, &call) {

@@ -61,15 +61,18 @@ const REFERENCE: &[(&str, u64)] = &[
     ("MEASUREMENT_READ", 565),
     ("MEASUREMENT_EXTEND", 9246),
     ("TOKEN_INIT", 19_179),
+    ("REALM_1MIB_CREATE", 17_300_000),
+    ("REALM_1MIB_DESTROY", 19_600_000),
 ];
 
-/// Runs the bench and returns its figures in the order in which they came.
+/// Runs the bench that the payload's command line names and returns its figures in the order in which they came.
 pub(crate) fn run(
     emulator: &mut dyn Emulator,
+    command_line: &str,
     request: &Request,
     log: &mut dyn TestLog,
 ) -> Result<Vec<Figure>, BenchError> {
-    let mut session = emulator.start("mode=bench")?;
+    let mut session = emulator.start(command_line)?;
     log.session_started();
     let lines = suite::lines(session.as_mut(), request, log).map_err(BenchError::Broken)?;
     figures(lines)

@@ -169,6 +169,10 @@ pub(crate) struct BenchArgs {
     /// Print the figures as JSON on standard output instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Count the same work on disjoint Realms from 4, 2 and 1 CPUs instead, instructions of all
+    /// CPUs together for each operation. Writes no file.
+    #[arg(long)]
+    pub(crate) scaling: bool,
 }
 
 #[derive(Debug, Args)]

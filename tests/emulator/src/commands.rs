@@ -214,14 +214,21 @@ fn list(args: &MachineArgs) -> Result<Status, CommandError> {
 fn bench(args: &BenchArgs) -> Result<Status, CommandError> {
     let mut log = LogFolder::create(&args.machine.logs.join("bench"))?;
     let request = plain_request(args.machine.limits());
-    // More than one CPU would share the count.
+    // More than one CPU would share the count, which is what the scaling is about.
+    let (cpus, command_line) = if args.scaling {
+        (4, "mode=scaling")
+    } else {
+        (1, "mode=bench")
+    };
     let mut machine = Machine {
-        cpus: 1,
+        cpus,
         ..args.machine.machine(Clock::Instructions)
     };
-    let figures = bench::run(&mut machine, &request, &mut log)?;
+    let figures = bench::run(&mut machine, command_line, &request, &mut log)?;
     let json = summary::to_json(&figures);
-    atomic::write(&args.out, json.as_bytes())?;
+    if !args.scaling {
+        atomic::write(&args.out, json.as_bytes())?;
+    }
     if args.json {
         print!("{json}");
     } else {

@@ -5,6 +5,13 @@
 //! things, and the end of the test for the RMM, which must never let it come to that. An owner
 //! that changes while the RMM is in the middle of an access ends the test too.
 //!
+//! A Realm runs only as far as its address translation goes: [`Memory::translate`] walks the tables
+//! as the MMU does and remembers what it found until the RMM says to forget it. Whatever the RMM
+//! forgets to say ends the test.
+//!
+//! [`Bench`] puts an RMM on such a machine next to the model of the specification and holds every
+//! reply against it.
+//!
 //! [`FakeCpu`] is the RMM's view of one CPU; a test runs each on a thread of its own. Nothing is
 //! simplified for a single thread: owners and contents are atomics.
 //!
@@ -16,14 +23,24 @@
 //! let rmm = memory.rmm();
 //! let delegate = [0xc400_0151, 0x8000_1000, 0, 0, 0, 0, 0, 0];
 //! memory.host_write(0x8000_1000, 0, 7).unwrap();
-//! assert_eq!(rmm.call(&cpu, &delegate).unwrap()[0], 0);
+//! assert_eq!(cpu.call(&rmm, &delegate)[0], 0);
 //! assert_eq!(memory.owner(0x8000_1000), Owner::Realm);
 //! assert_eq!(memory.host_read(0x8000_1000, 0), Err(GranuleProtectionFault));
 //! ```
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cpu;
+mod granule;
+mod host;
+mod interruption;
 mod memory;
+mod mmu;
+mod snapshot;
 
-pub use cpu::{El3Script, FakeCpu};
-pub use memory::{GranuleProtectionFault, Memory, Owner, WORDS_PER_GRANULE};
+pub use bench::{Bench, PAGE, realm_params};
+pub use cpu::{El3Script, FakeCpu, FakeMapping};
+pub use granule::Owner;
+pub use memory::{FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE};
+pub use mmu::{Stage2Registers, StaleTranslation, Translation};
+pub use snapshot::Snapshot;

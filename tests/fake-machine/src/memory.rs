@@ -1,78 +1,57 @@
 //! Memory whose granules have owners.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rmm_abi::rmi::FeatureRegister0;
 use rmm_core::Rmm;
 use rmm_core::granule::{DramBanks, GranuleAddress, GranuleRecord, GranuleTable};
+use rmm_core::realm::VmidTable;
+use rmm_core::rtt::Invalidation;
 
 use crate::cpu::{El3Script, FakeCpu};
+use crate::granule::{Granule, Owner};
+use crate::host::HostHook;
+use crate::mmu::{Stage2Registers, StaleTranslation, Tlb, Translation};
 
 /// 64-bit words of a granule.
 pub const WORDS_PER_GRANULE: usize = rmm_abi::GRANULE_SIZE / 8;
 
-/// The physical address space that a granule is in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
-    /// The host.
-    NonSecure,
-    /// The RMM and its Realms.
-    Realm,
-    /// The trusted OS.
-    Secure,
-    /// Firmware at EL3.
-    Root,
-}
-
 /// What the host sees of a granule that is not its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GranuleProtectionFault;
+
+/// The features of an RMM of which a test asks nothing special.
+pub const FEATURES: FeatureRegister0 = FeatureRegister0 {
+    ipa_width: 48,
+    lpa2: false,
+    sve_vector_length: Some(3),
+    breakpoints: 5,
+    watchpoints: 3,
+    pmu_counters: Some(6),
+    sha_256: true,
+    sha_512: true,
+    gic_list_registers: 3,
+    max_recs_order: 10,
+};
 
 /// DRAM of a machine, and the records that an RMM keeps of it.
 #[derive(Debug)]
 pub struct Memory {
     banks: Vec<Bank>,
     records: OnceLock<Vec<GranuleRecord>>,
+    vmids: VmidTable,
     script: El3Script,
+    host_hook: HostHook,
+    tlb: Mutex<Tlb>,
+    publications: AtomicU64,
+    calls_under_way: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Bank {
     base: u64,
     granules: Vec<Granule>,
-}
-
-/// A granule. The low two bits of `owner` are the owner; the rest counts its changes, so that an
-/// access can tell whether the owner changed under it.
-#[derive(Debug)]
-struct Granule {
-    owner: AtomicU64,
-    words: [AtomicU64; WORDS_PER_GRANULE],
-}
-
-impl Owner {
-    fn from_word(word: u64) -> Self {
-        match word & 3 {
-            0 => Self::NonSecure,
-            1 => Self::Realm,
-            2 => Self::Secure,
-            _ => Self::Root,
-        }
-    }
-}
-
-impl Granule {
-    fn new() -> Self {
-        Self {
-            owner: AtomicU64::new(0),
-            words: [const { AtomicU64::new(0) }; WORDS_PER_GRANULE],
-        }
-    }
-
-    fn owner(&self) -> Owner {
-        Owner::from_word(self.owner.load(Ordering::SeqCst))
-    }
 }
 
 impl Memory {
@@ -95,21 +74,23 @@ impl Memory {
         Self {
             banks,
             records: OnceLock::new(),
+            vmids: VmidTable::new(),
             script: El3Script::default(),
+            host_hook: HostHook::default(),
+            tlb: Mutex::default(),
+            publications: AtomicU64::new(0),
+            calls_under_way: AtomicU64::new(0),
         }
     }
 
-    /// An RMM that has booted on this machine. Its granule records start anew only with a new
-    /// machine.
+    /// An RMM that has booted on this machine, with [`FEATURES`]. Its granule records start anew
+    /// only with a new machine.
     ///
     /// # Panics
     ///
     /// When the banks are not ascending.
     pub fn rmm(&self) -> Rmm<'_> {
-        self.rmm_with_features(FeatureRegister0 {
-            ipa_width: 48,
-            ..Default::default()
-        })
+        self.rmm_with_features(FEATURES)
     }
 
     /// [`Self::rmm`] with another feature register.
@@ -118,18 +99,36 @@ impl Memory {
     ///
     /// When the banks are not ascending.
     pub fn rmm_with_features(&self, features: FeatureRegister0) -> Rmm<'_> {
+        self.rmm_with_vmids(features, 16)
+    }
+
+    /// [`Self::rmm_with_features`] on CPUs whose VMIDs have this many bits.
+    ///
+    /// # Panics
+    ///
+    /// When the banks are not ascending.
+    pub fn rmm_with_vmids(&self, features: FeatureRegister0, vmid_bits: u32) -> Rmm<'_> {
+        let granules = self.granule_table();
+        Rmm::new(granules, &self.vmids, features, vmid_bits)
+    }
+
+    /// The RMM's records of this machine's granules.
+    pub(crate) fn granule_table(&self) -> GranuleTable<'_> {
         let ranges = self.banks.iter().map(|bank| {
             let base = GranuleAddress::new(bank.base).expect("banks are aligned");
             (base, bank.granules.len() as u64)
         });
         let banks = DramBanks::from_ranges(ranges).expect("banks ascend");
-        let records = self.records.get_or_init(|| {
-            (0..banks.granules())
-                .map(|_| GranuleRecord::new())
+        GranuleTable::new(banks, self.records()).expect("a record for each granule")
+    }
+
+    pub(crate) fn records(&self) -> &[GranuleRecord] {
+        self.records.get_or_init(|| {
+            let granules = self.banks.iter().map(|bank| bank.granules.len()).sum();
+            std::iter::repeat_with(GranuleRecord::new)
+                .take(granules)
                 .collect()
-        });
-        let granules = GranuleTable::new(banks, records).expect("a record for each granule");
-        Rmm::new(granules, features)
+        })
     }
 
     /// A CPU of this machine.
@@ -157,11 +156,9 @@ impl Memory {
     ///
     /// When there is no DRAM at the address.
     pub fn set_owner(&self, address: u64, owner: Owner) {
-        let granule = self.granule(address).expect("DRAM");
-        let old = granule.owner.load(Ordering::SeqCst);
-        granule
-            .owner
-            .store((old & !3) + 4 + owner as u64, Ordering::SeqCst);
+        self.granule(address)
+            .expect("DRAM")
+            .change_owner(None, owner);
     }
 
     /// The host reads a word of a granule.
@@ -171,10 +168,10 @@ impl Memory {
     /// A fault when the granule is not the host's, or no DRAM.
     pub fn host_read(&self, address: u64, word: usize) -> Result<u64, GranuleProtectionFault> {
         let granule = self.granule(address).ok_or(GranuleProtectionFault)?;
-        let before = granule.owner.load(Ordering::SeqCst);
-        let value = granule.words[word].load(Ordering::SeqCst);
+        let before = granule.owner_word();
+        let value = granule.load(word);
         // Hardware checks and reads in one go: a read during which the owner changed faults.
-        let undisturbed = granule.owner.load(Ordering::SeqCst) == before;
+        let undisturbed = granule.owner_word() == before;
         (Owner::from_word(before) == Owner::NonSecure && undisturbed)
             .then_some(value)
             .ok_or(GranuleProtectionFault)
@@ -193,14 +190,37 @@ impl Memory {
         value: u64,
     ) -> Result<(), GranuleProtectionFault> {
         let granule = self.granule(address).ok_or(GranuleProtectionFault)?;
-        let owner = granule.owner.load(Ordering::SeqCst);
+        let owner = granule.owner_word();
         if Owner::from_word(owner) != Owner::NonSecure {
             return Err(GranuleProtectionFault);
         }
-        granule.words[word].store(value, Ordering::SeqCst);
-        (granule.owner.load(Ordering::SeqCst) == owner)
+        granule.store(word, value);
+        (granule.owner_word() == owner)
             .then_some(())
             .ok_or(GranuleProtectionFault)
+    }
+
+    /// Whether a granule is the host's, so that it can read and write there.
+    pub fn host_accessible(&self, address: u64) -> bool {
+        address.is_multiple_of(rmm_abi::GRANULE_SIZE as u64)
+            && self
+                .granule(address)
+                .is_some_and(|granule| granule.owner() == Owner::NonSecure)
+    }
+
+    /// From now on `hook` runs before the RMM reads a word of the host's memory, with the address
+    /// of the granule and the number of the word. It may be what another CPU of the host does.
+    pub fn on_host_read(&self, hook: impl FnMut(&Self, u64, usize) + Send + 'static) {
+        self.host_hook.set(Some(Box::new(hook)));
+    }
+
+    /// Ends what [`Self::on_host_read`] began.
+    pub fn clear_host_read(&self) {
+        self.host_hook.set(None);
+    }
+
+    pub(crate) fn before_host_read(&self, address: u64, word: usize) {
+        self.host_hook.run(self, address, word);
     }
 
     /// Looks at a word whoever owns it, as a test may and no world can.
@@ -209,44 +229,73 @@ impl Memory {
     ///
     /// When there is no DRAM at the address.
     pub fn inspect(&self, address: u64, word: usize) -> u64 {
-        self.granule(address).expect("DRAM").words[word].load(Ordering::SeqCst)
+        self.granule(address).expect("DRAM").load(word)
     }
 
-    /// The RMM writes a whole granule.
+    /// A CPU that runs a Realm translates an IPA by the tables in memory, and remembers what it
+    /// found until it is told to forget it. `None` when the MMU takes a fault.
     ///
     /// # Panics
     ///
-    /// When the granule is not in the Realm world from the first word to the last.
-    pub(crate) fn rmm_fill(&self, address: u64, value: u64) {
-        let granule = self.granule(address).expect("the RMM touches DRAM only");
-        let before = granule.owner.load(Ordering::SeqCst);
-        assert_eq!(
-            Owner::from_word(before),
-            Owner::Realm,
-            "the RMM wrote to a granule that is not in the Realm world: {address:#x}"
-        );
-        for word in &granule.words {
-            word.store(value, Ordering::SeqCst);
-        }
-        assert_eq!(
-            granule.owner.load(Ordering::SeqCst),
-            before,
-            "granule {address:#x} changed its owner while the RMM wrote to it"
-        );
+    /// When a descriptor is not one that the MMU takes, leads to a table or to memory outside of
+    /// the Realm world, or when the CPU remembers another Realm by the same VMID.
+    pub fn translate(&self, registers: &Stage2Registers, ipa: u64) -> Option<Translation> {
+        self.tlb().translate(self, registers, ipa)
+    }
+
+    /// Whether everything that CPUs remember of a Realm is what its tables say. No call on the
+    /// Realm may be under way.
+    ///
+    /// # Errors
+    ///
+    /// [`StaleTranslation`] with what is not so.
+    pub fn check_translations(&self, vmid: u16) -> Result<(), StaleTranslation> {
+        self.tlb().check(self, vmid)
+    }
+
+    /// Times that the RMM made its writes to tables visible to the MMUs.
+    pub fn publications(&self) -> u64 {
+        self.publications.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn count_publication(&self) {
+        self.publications.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
+        self.tlb().invalidate(self, invalidation);
+    }
+
+    pub(crate) fn assert_unreachable(&self, address: u64) {
+        self.tlb().assert_unreachable(address);
+    }
+
+    pub(crate) const fn calls_under_way(&self) -> &AtomicU64 {
+        &self.calls_under_way
     }
 
     /// EL3 moves a granule from one owner to another. `false` when it is not `from`'s.
     pub(crate) fn change_owner(&self, address: u64, from: Owner, to: Owner) -> Option<bool> {
-        let granule = self.granule(address)?;
-        let moved = granule
-            .owner
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
-                (Owner::from_word(word) == from).then_some((word & !3) + 4 + to as u64)
-            });
-        Some(moved.is_ok())
+        Some(self.granule(address)?.change_owner(Some(from), to))
     }
 
-    fn granule(&self, address: u64) -> Option<&Granule> {
+    fn tlb(&self) -> MutexGuard<'_, Tlb> {
+        self.tlb.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) const fn vmids(&self) -> &VmidTable {
+        &self.vmids
+    }
+
+    /// Every granule with its address, in the order of the records.
+    pub(crate) fn granules(&self) -> impl Iterator<Item = (u64, &Granule)> {
+        self.banks.iter().flat_map(|bank| {
+            let addresses = (bank.base..).step_by(rmm_abi::GRANULE_SIZE);
+            addresses.zip(&bank.granules)
+        })
+    }
+
+    pub(crate) fn granule(&self, address: u64) -> Option<&Granule> {
         self.banks.iter().find_map(|bank| {
             let offset = address.checked_sub(bank.base)? / rmm_abi::GRANULE_SIZE as u64;
             bank.granules.get(usize::try_from(offset).ok()?)

@@ -1,8 +1,9 @@
-//! What the granule commands of the RMM must do, as a program.
+//! What the RMM must do, as a program.
 //!
 //! Tests hold a real RMM against this crate: [`Model`] predicts one call after the other,
 //! [`Workspace::check`] decides whether the results that several CPUs saw at the same time can be
-//! explained at all. The crate allocates nothing and runs on bare metal.
+//! explained at all. Both are about the granule commands, allocate nothing and run on bare metal.
+//! With the feature `std`, `realm` predicts the commands on Realms.
 //!
 //! One call at a time:
 //!
@@ -38,13 +39,15 @@
 //! assert_eq!(granules[0], GranuleSet::of(Granule::Delegated));
 //! ```
 
-#![no_std]
+#![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
 mod granule;
 mod history;
 mod linearizability;
 mod memory;
+#[cfg(feature = "std")]
+pub mod realm;
 
 pub use granule::{Command, Granule, GranuleSet, Owner};
 pub use history::{Call, Event, History, MAX_CPUS, Ticket};

@@ -10,6 +10,8 @@ pub enum Mode {
     Test,
     /// Count the instructions of each operation.
     Bench,
+    /// Count the instructions of the same work on one CPU and on several.
+    Scaling,
     /// Show a person what the RMM does.
     Demo,
     /// Print the names of the tests.
@@ -63,7 +65,7 @@ impl fmt::Display for BadWord<'_> {
         write!(f, "command line: '{}' ", self.word)?;
         f.write_str(match self.reason {
             Reason::Unknown => {
-                "is unknown; there are mode=test|bench|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate"
+                "is unknown; there are mode=test|bench|scaling|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate"
             }
             Reason::Twice => "is there twice",
             Reason::BadValue => "has a value that cannot be used",
@@ -93,6 +95,7 @@ impl<'a> Arguments<'a> {
                     let value = match value {
                         "test" => Mode::Test,
                         "bench" => Mode::Bench,
+                        "scaling" => Mode::Scaling,
                         "demo" => Mode::Demo,
                         "list" => Mode::List,
                         _ => return Err(bad(Reason::BadValue)),
@@ -197,6 +200,8 @@ mod tests {
         assert!(!arguments.selects("c/one"));
         assert_eq!(Arguments::parse("mode=demo").unwrap().mode, Mode::Demo);
         assert_eq!(Arguments::parse("mode=bench").unwrap().mode, Mode::Bench);
+        let scaling = Arguments::parse("mode=scaling").unwrap();
+        assert_eq!(scaling.mode, Mode::Scaling);
     }
 
     #[test]

@@ -3,28 +3,30 @@
 //! With one instruction to a nanosecond (`-icount shift=0`) and a counter at 1 GHz, a tick is an
 //! instruction. The figures include what reading the counter twice takes.
 
-#![allow(unsafe_code)]
+mod realm;
+mod scaling;
+mod timed;
 
-use core::arch::asm;
+pub(crate) use scaling::scaling;
 
 use rmm_abi::rmi::{VERSION_1_0, fid};
 use rmm_abi::smc::SMCCC_VERSION;
 
 use crate::console::{note, say};
 use crate::exit::ExitCode;
-use crate::outcome::{Outcome, Stop, ensure_word};
-use crate::rmi::SUCCESS;
+use crate::outcome::{Outcome, Stop};
 use crate::suite::Host;
 use crate::{rmi, time};
+use timed::{floor, timed, timed_success};
 
 const REPETITIONS: usize = 32;
 const GIGAHERTZ: u64 = 1_000_000_000;
 
-/// Prints the figures.
-pub(crate) fn run(host: &Host) -> ExitCode {
+/// Prints the figures that `measure` takes.
+pub(crate) fn run(host: &Host, measure: fn(&Host) -> Outcome) -> ExitCode {
     say!("plan 0");
     let code = if time::frequency() == GIGAHERTZ {
-        match measure(host) {
+        match rmi::must_be_there().and_then(|()| measure(host)) {
             Ok(()) => ExitCode::Passed,
             Err(Stop::Fail(text) | Stop::Skip(text)) => {
                 note!("{text}");
@@ -42,24 +44,25 @@ pub(crate) fn run(host: &Host) -> ExitCode {
     code
 }
 
-fn measure(host: &Host) -> Outcome {
-    rmi::must_be_there()?;
+/// Each operation alone.
+pub(crate) fn operations(host: &Host) -> Outcome {
     let floor = (0..REPETITIONS).map(|_| floor()).min().unwrap_or(0);
     note!("reading the counter takes {floor} of the instructions of each figure");
     let version = VERSION_1_0.word();
-    minimum("EL3_ONLY", || Ok(timed(SMCCC_VERSION, 0).0))?;
-    minimum("RMI_VERSION", || timed_success(fid::VERSION, version))?;
-    minimum("RMI_FEATURES", || timed_success(fid::FEATURES, 0))?;
+    minimum("EL3_ONLY", || Ok(timed(SMCCC_VERSION, &[]).ticks))?;
+    minimum("RMI_VERSION", || timed_success(fid::VERSION, &[version]))?;
+    minimum("RMI_FEATURES", || timed_success(fid::FEATURES, &[0]))?;
     let granule = host.granule()?;
     minimum("GRANULE_DELEGATE", || {
-        let ticks = timed_success(fid::GRANULE_DELEGATE, granule)?;
-        timed_success(fid::GRANULE_UNDELEGATE, granule)?;
+        let ticks = timed_success(fid::GRANULE_DELEGATE, &[granule])?;
+        timed_success(fid::GRANULE_UNDELEGATE, &[granule])?;
         Ok(ticks)
     })?;
     minimum("GRANULE_UNDELEGATE", || {
-        timed_success(fid::GRANULE_DELEGATE, granule)?;
-        timed_success(fid::GRANULE_UNDELEGATE, granule)
-    })
+        timed_success(fid::GRANULE_DELEGATE, &[granule])?;
+        timed_success(fid::GRANULE_UNDELEGATE, &[granule])
+    })?;
+    realm::operations(host)
 }
 
 fn minimum(name: &str, mut operation: impl FnMut() -> Outcome<u64>) -> Outcome {
@@ -71,52 +74,17 @@ fn minimum(name: &str, mut operation: impl FnMut() -> Outcome<u64>) -> Outcome {
     Ok(())
 }
 
-fn timed_success(function: u64, argument: u64) -> Outcome<u64> {
-    let (ticks, x0) = timed(function, argument);
-    ensure_word!(x0, SUCCESS, "call {function:#x} of {argument:#x}");
-    Ok(ticks)
-}
-
-/// Ticks of a call, and its X0.
-fn timed(function: u64, argument: u64) -> (u64, u64) {
-    let (x0, start, end);
-    // SAFETY: none of the functions that are measured changes memory that Rust knows of; all
-    // registers that a call may change are given.
-    unsafe {
-        asm!(
-            "isb",
-            "mrs x20, cntpct_el0",
-            "smc #0",
-            "isb",
-            "mrs x21, cntpct_el0",
-            inout("x0") function => x0,
-            inout("x1") argument => _,
-            inout("x2") 0u64 => _,
-            inout("x3") 0u64 => _,
-            out("x20") start,
-            out("x21") end,
-            clobber_abi("C"),
-            options(nostack),
-        );
+/// The least ticks of an operation and of the one that undoes it.
+fn minimum_of_both(names: [&str; 2], mut operations: impl FnMut() -> Outcome<[u64; 2]>) -> Outcome {
+    let mut least = [u64::MAX; 2];
+    for _ in 0..REPETITIONS {
+        let ticks = operations()?;
+        for (least, ticks) in least.iter_mut().zip(ticks) {
+            *least = ticks.min(*least);
+        }
     }
-    let (start, end): (u64, u64) = (start, end);
-    (end.wrapping_sub(start), x0)
-}
-
-/// Ticks of nothing.
-fn floor() -> u64 {
-    let (start, end): (u64, u64);
-    // SAFETY: reads a counter.
-    unsafe {
-        asm!(
-            "isb",
-            "mrs {}, cntpct_el0",
-            "isb",
-            "mrs {}, cntpct_el0",
-            out(reg) start,
-            out(reg) end,
-            options(nomem, nostack, preserves_flags),
-        );
+    for (name, ticks) in names.into_iter().zip(least) {
+        say!("bench {name} {ticks}");
     }
-    end.wrapping_sub(start)
+    Ok(())
 }

@@ -79,7 +79,8 @@ fn run(machine: &'static Machine) -> ! {
     };
     match arguments.mode {
         Mode::Test | Mode::List => exit(suite::run(&host)),
-        Mode::Bench => exit(bench::run(&host)),
+        Mode::Bench => exit(bench::run(&host, bench::operations)),
+        Mode::Scaling => exit(bench::run(&host, bench::scaling)),
         Mode::Demo => exit(demo::run(&host)),
     }
 }

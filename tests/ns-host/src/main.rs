@@ -35,6 +35,8 @@ mod outcome;
 #[cfg(target_os = "none")]
 mod paging;
 #[cfg(target_os = "none")]
+mod realm;
+#[cfg(target_os = "none")]
 mod register;
 #[cfg(target_os = "none")]
 mod rmi;

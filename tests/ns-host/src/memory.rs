@@ -116,13 +116,13 @@ impl Pool {
         }
     }
 
-    /// The first of `count` granules in a row.
-    pub(crate) fn take(&mut self, count: u64) -> Option<u64> {
-        let end = self.next.checked_add(count.checked_mul(GRANULE)?)?;
+    /// The first of `count` granules in a row, at a multiple of `alignment` bytes.
+    pub(crate) fn take(&mut self, count: u64, alignment: u64) -> Option<u64> {
+        let first = self.next.checked_next_multiple_of(alignment)?;
+        let end = first.checked_add(count.checked_mul(GRANULE)?)?;
         if end > self.end {
             return None;
         }
-        let first = self.next;
         self.next = end;
         Some(first)
     }

@@ -1,5 +1,9 @@
 //! RMI commands, with what holds for every one of them checked at each call.
 
+pub(crate) mod commands;
+
+use core::fmt::Display;
+
 use rmm_abi::rmi::{ReturnCode, fid};
 
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
@@ -9,6 +13,15 @@ use crate::smc::{Registers, call};
 pub(crate) const SUCCESS: u64 = ReturnCode::SUCCESS.word();
 /// `RMI_ERROR_INPUT`.
 pub(crate) const ERROR_INPUT: u64 = ReturnCode::ERROR_INPUT.word();
+/// `RMI_ERROR_REALM`.
+pub(crate) const ERROR_REALM: u64 = ReturnCode::ERROR_REALM.word();
+/// `RMI_ERROR_REC`.
+pub(crate) const ERROR_REC: u64 = ReturnCode::ERROR_REC.word();
+
+/// `RMI_ERROR_RTT` for a level.
+pub(crate) const fn error_rtt(level: i8) -> u64 {
+    ReturnCode::error_rtt(level).word()
+}
 
 /// X0 to X3 of an answer.
 pub(crate) type Answer = [u64; 4];
@@ -30,6 +43,43 @@ pub(crate) fn command_without_output(function: u64, arguments: &[u64]) -> Outcom
         "call {function:#x} returned {x0:#x} with x1 to x3 {outputs:x?} instead of zeroes"
     );
     Ok(x0)
+}
+
+/// Answer of a command that works on a Realm: X0, and X1 to X4.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) struct Reply {
+    pub(crate) code: u64,
+    pub(crate) outputs: [u64; 4],
+}
+
+impl Reply {
+    /// Whether the command has succeeded, for callers that go on either way.
+    pub(crate) const fn succeeded(&self) -> bool {
+        self.code == SUCCESS
+    }
+
+    /// The command must have succeeded; its outputs.
+    pub(crate) fn done(self, what: impl Display) -> Outcome<[u64; 4]> {
+        ensure_word!(self.code, SUCCESS, "{what}");
+        Ok(self.outputs)
+    }
+
+    /// The command must have failed with this code, and without outputs.
+    pub(crate) fn refused(self, code: u64, what: impl Display) -> Outcome {
+        self.refused_with(code, [0; 4], what)
+    }
+
+    /// The command must have failed with this code and these outputs.
+    pub(crate) fn refused_with(self, code: u64, outputs: [u64; 4], what: impl Display) -> Outcome {
+        ensure_word!(self.code, code, "{what}");
+        ensure!(
+            self.outputs == outputs,
+            "{what}: x1 to x4 are {:x?} instead of {outputs:x?}",
+            self.outputs
+        );
+        Ok(())
+    }
 }
 
 /// `RMI_GRANULE_DELEGATE`, X0.

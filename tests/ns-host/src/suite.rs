@@ -1,14 +1,21 @@
 //! The tests by name, and how they are run.
 
+mod data;
 mod dispatch;
-mod expect;
+pub(crate) mod expect;
 mod features;
 mod granule;
 mod isolation;
 mod parked;
 mod psci;
+mod realm;
+mod realm_stress;
+mod rec;
 mod registers;
+mod ripas;
+mod rtt;
 mod stress;
+mod unprotected;
 mod version;
 
 use arrayvec::ArrayVec;
@@ -62,7 +69,12 @@ impl Host {
 
     /// The first of `count` granules in a row that no other test has had.
     pub(crate) fn granules(&self, count: u64) -> Outcome<u64> {
-        match self.pool.lock().take(count) {
+        self.aligned_granules(count, GRANULE)
+    }
+
+    /// The same, at a multiple of `alignment` bytes.
+    pub(crate) fn aligned_granules(&self, count: u64, alignment: u64) -> Outcome<u64> {
+        match self.pool.lock().take(count, alignment) {
             Some(first) => Ok(first),
             None => fail!("no {count} granules of free memory are left"),
         }
@@ -134,9 +146,68 @@ tests! {
     "isolation/delegated-granule", limit seconds!(10), cpus 1, isolation::delegated_granule;
     "isolation/every-cpu", limit seconds!(10), cpus 2, isolation::every_cpu;
     "isolation/dirty-granule-comes-back-zero", limit seconds!(10), cpus 1, isolation::dirty_granule;
+    "isolation/granules-of-a-realm", limit seconds!(30), cpus 1, isolation::granules_of_a_realm;
     "isolation/carve-outs", limit seconds!(10), cpus 1, isolation::carve_outs;
     "isolation/granule-under-writes", limit seconds!(30), cpus 2, isolation::under_writes;
     "isolation/granule-under-reads", limit seconds!(30), cpus 2, isolation::under_reads;
+    "realm/build-and-tear-down", limit seconds!(20), cpus 1, realm::build_and_tear_down;
+    "realm/shapes", limit seconds!(30), cpus 1, realm::shapes;
+    "realm/shapes-refused", limit seconds!(120), cpus 1, realm::shapes_refused;
+    "realm/create-wants-its-granules", limit seconds!(30), cpus 1, realm::create_wants_its_granules;
+    "realm/start-tables-in-their-states", limit seconds!(20), cpus 1, realm::start_tables_in_their_states;
+    "realm/descriptor-among-the-tables", limit seconds!(20), cpus 1, realm::descriptor_among_the_tables;
+    "realm/parameters-beyond-the-offer", limit seconds!(20), cpus 1, realm::parameters_beyond_the_offer;
+    "realm/contradicting-tables", limit seconds!(20), cpus 1, realm::contradicting_tables;
+    "realm/reserved-bytes-do-not-matter", limit seconds!(20), cpus 1, realm::reserved_bytes_do_not_matter;
+    "realm/activate", limit seconds!(20), cpus 1, realm::activate;
+    "realm/what-ends-with-activation", limit seconds!(20), cpus 1, realm::what_ends_with_activation;
+    "realm/destroy", limit seconds!(20), cpus 1, realm::destroy;
+    "realm/what-keeps-it-alive", limit seconds!(30), cpus 1, realm::what_keeps_it_alive;
+    "realm/vmids", limit seconds!(20), cpus 1, realm::vmids;
+    "realm/many-at-once", limit seconds!(60), cpus 1, realm::many_at_once;
+    "realm/again-and-again", limit seconds!(30), cpus 1, realm::again_and_again;
+    "rec/aux-count", limit seconds!(20), cpus 1, rec::aux_count;
+    "rec/create-and-destroy", limit seconds!(20), cpus 1, rec::create_and_destroy;
+    "rec/create-wants-its-granules", limit seconds!(60), cpus 1, rec::create_wants_its_granules;
+    "rec/auxiliary-granules", limit seconds!(20), cpus 1, rec::auxiliary_granules;
+    "rec/in-order", limit seconds!(20), cpus 1, rec::in_order;
+    "rec/bits-of-the-mpidr", limit seconds!(20), cpus 1, rec::bits_of_the_mpidr;
+    "rec/as-many-as-offered", limit seconds!(180), cpus 1, rec::as_many_as_offered;
+    "rec/destroy-wants-a-rec", limit seconds!(20), cpus 1, rec::destroy_wants_a_rec;
+    "rec/of-two-realms", limit seconds!(20), cpus 1, rec::of_two_realms;
+    "data/create", limit seconds!(20), cpus 1, data::create;
+    "data/create-unknown", limit seconds!(20), cpus 1, data::create_unknown;
+    "data/create-refused", limit seconds!(30), cpus 1, data::create_refused;
+    "data/create-unknown-refused", limit seconds!(30), cpus 1, data::create_unknown_refused;
+    "data/create-order", limit seconds!(20), cpus 1, data::create_order;
+    "data/destroy", limit seconds!(20), cpus 1, data::destroy;
+    "data/destroy-refused", limit seconds!(20), cpus 1, data::destroy_refused;
+    "data/destroy-of-a-block", limit seconds!(30), cpus 1, data::destroy_of_a_block;
+    "data/one-granule-one-place", limit seconds!(20), cpus 1, data::one_granule_one_place;
+    "rtt/create-and-destroy", limit seconds!(20), cpus 1, rtt::create_and_destroy;
+    "rtt/create-refused", limit seconds!(30), cpus 1, rtt::create_refused;
+    "rtt/destroy-refused", limit seconds!(30), cpus 1, rtt::destroy_refused;
+    "rtt/destroy-top", limit seconds!(20), cpus 1, rtt::destroy_top;
+    "rtt/destroy-of-mixed-tables", limit seconds!(20), cpus 1, rtt::destroy_of_mixed_tables;
+    "rtt/fold-refused", limit seconds!(30), cpus 1, rtt::fold_refused;
+    "rtt/fold-and-unfold", limit seconds!(90), cpus 1, rtt::fold_and_unfold;
+    "rtt/fold-to-a-gigabyte", limit seconds!(60), cpus 1, rtt::fold_to_a_gigabyte;
+    "rtt/fold-to-a-gigabyte-of-memory", limit seconds!(600), cpus 1, rtt::fold_to_a_gigabyte_of_memory;
+    "rtt/not-homogeneous", limit seconds!(90), cpus 1, rtt::not_homogeneous;
+    "rtt/read-entry", limit seconds!(20), cpus 1, rtt::read_entry;
+    "rtt/read-refused", limit seconds!(30), cpus 1, rtt::read_refused;
+    "rtt/one-table-one-place", limit seconds!(20), cpus 1, rtt::one_table_one_place;
+    "ripas/init", limit seconds!(30), cpus 1, ripas::init;
+    "ripas/init-in-parts", limit seconds!(30), cpus 1, ripas::init_in_parts;
+    "ripas/init-and-memory", limit seconds!(30), cpus 1, ripas::init_and_memory;
+    "ripas/init-refused", limit seconds!(30), cpus 1, ripas::init_refused;
+    "ripas/set-refused", limit seconds!(30), cpus 1, ripas::set_refused;
+    "unprotected/map-and-unmap", limit seconds!(30), cpus 1, unprotected::map_and_unmap;
+    "unprotected/any-output-address", limit seconds!(30), cpus 1, unprotected::any_output_address;
+    "unprotected/wide-output-address", limit seconds!(30), cpus 1, unprotected::wide_output_address;
+    "unprotected/descriptors-refused", limit seconds!(30), cpus 1, unprotected::descriptors_refused;
+    "unprotected/map-refused", limit seconds!(30), cpus 1, unprotected::map_refused;
+    "unprotected/unmap-refused", limit seconds!(30), cpus 1, unprotected::unmap_refused;
     "registers/general-purpose", limit seconds!(10), cpus 1, registers::general_purpose;
     "registers/system", limit seconds!(10), cpus 1, registers::system;
     "registers/simd", limit seconds!(10), cpus 1, registers::simd;
@@ -151,6 +222,13 @@ tests! {
     "stress/two-cpus", limit by_calls, cpus 2, stress::two_cpus;
     "stress/four-cpus", limit by_calls, cpus 4, stress::four_cpus;
     "stress/every-cpu-its-own-granule", limit seconds!(30), cpus 2, stress::own_granules;
+    "stress/every-cpu-its-own-realms", limit seconds!(90), cpus 2, realm_stress::disjoint_realms;
+    "stress/one-winner", limit seconds!(90), cpus 2, realm_stress::one_winner;
+    "stress/one-realm-two-cpus", limit by_calls, cpus 2, realm_stress::two_cpus;
+    "stress/one-realm-four-cpus", limit by_calls, cpus 4, realm_stress::four_cpus;
+    "stress/crossed-granules", limit seconds!(60), cpus 2, realm_stress::crossed_granules;
+    "stress/any-granule-anywhere", limit seconds!(60), cpus 2, realm_stress::any_granule_anywhere;
+    "stress/changing-source", limit seconds!(30), cpus 2, realm_stress::changing_source;
     "parked/cpus-that-wait-for-a-lock", limit seconds!(10), cpus 2, parked::waiting_cpus;
     "parked/refused-undelegate", limit seconds!(10), cpus 1, parked::refused_undelegate;
     "parked/every-command", limit seconds!(20), cpus 1, parked::every_command;

@@ -1,11 +1,11 @@
 //! Tokens for locked granules, and the moves that a granule can make.
 
-use core::cell::Cell;
 use core::marker::PhantomData;
 
 use rmm_abi::el3::ServiceCode;
 
-use super::{GranuleAddress, GranuleRecord, GranuleState, GranuleTable};
+use super::record::{Content, LockError};
+use super::{GranuleAddress, GranuleRecord, GranuleState, GranuleTable, LockLedger};
 use crate::Machine;
 use crate::error::Fatal;
 
@@ -35,119 +35,171 @@ pub trait LockedState {
 ///
 /// ```compile_fail
 /// use rmm_core::Machine;
-/// use rmm_core::granule::{GranuleTable, Wiped};
+/// use rmm_core::granule::{GranuleTable, LockLedger, Wiped};
 ///
 /// fn give_back_unwiped<M: Machine>(table: &GranuleTable, machine: &M) {
-///     let locks = Default::default();
-///     let _ = table.lock::<Wiped, M>(machine, &locks, 0x1000);
+///     let _ = table.lock::<Wiped, M>(machine, &LockLedger::new(), 0x1000);
 /// }
 /// ```
 pub trait Lockable: LockedState {}
 
-/// The granule is not in the Realm world.
-#[derive(Debug)]
-pub struct Undelegated;
+/// States in which the granule is in the Realm world, so that its bytes can be reached.
+pub trait InRealmWorld: LockedState {}
 
-impl Lockable for Undelegated {}
-impl Lockable for Delegated {}
+/// States in which the granule has a use.
+pub trait InUse: InRealmWorld {}
 
-/// The granule is in the Realm world, not in use, and may hold anything.
-#[derive(Debug)]
-pub struct Delegated;
+macro_rules! states {
+    ($($(#[$doc:meta])* $name:ident = $state:ident: $($marker:ident)*;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub struct $name;
 
-/// The granule is delegated and every byte of it is zero.
-#[derive(Debug)]
-pub struct Wiped;
+            impl LockedState for $name {
+                const STATE: GranuleState = GranuleState::$state;
+            }
 
-impl LockedState for Undelegated {
-    const STATE: GranuleState = GranuleState::Undelegated;
+            $(impl $marker for $name {})*
+        )*
+    };
 }
 
-impl LockedState for Delegated {
-    const STATE: GranuleState = GranuleState::Delegated;
-}
-
-impl LockedState for Wiped {
-    const STATE: GranuleState = GranuleState::Delegated;
+states! {
+    /// The granule is not in the Realm world.
+    Undelegated = Undelegated: Lockable;
+    /// The granule is in the Realm world, not in use, and may hold anything.
+    Delegated = Delegated: Lockable InRealmWorld;
+    /// The granule is delegated and every byte of it is zero.
+    Wiped = Delegated: InRealmWorld;
+    /// A Realm descriptor.
+    Rd = Rd: Lockable InRealmWorld InUse;
+    /// A Realm execution context.
+    Rec = Rec: Lockable InRealmWorld InUse;
+    /// An auxiliary granule of an execution context.
+    RecAux = RecAux: Lockable InRealmWorld InUse;
+    /// Memory of a Realm.
+    Data = Data: Lockable InRealmWorld InUse;
+    /// A Realm translation table.
+    Rtt = Rtt: Lockable InRealmWorld InUse;
 }
 
 /// A granule that this CPU has locked and whose state is `S`. Dropping it unlocks the granule.
 ///
-/// It counts itself in the lock counter of the call, so it can neither outlive the call nor move
+/// It is in the lock ledger of the call, so it can neither outlive the call nor move
 /// to another CPU.
 #[derive(Debug)]
 #[must_use = "dropping a locked granule unlocks it"]
 pub struct Locked<'t, S: LockedState> {
-    address: GranuleAddress,
     hold: Hold<'t>,
     state: PhantomData<S>,
 }
 
-/// The lock itself: writes `state` back when it is dropped.
+/// The lock itself: writes the content back when it is dropped.
 #[derive(Debug)]
 struct Hold<'t> {
     record: &'t GranuleRecord,
-    locks: &'t Cell<usize>,
-    state: GranuleState,
+    address: GranuleAddress,
+    ledger: &'t LockLedger,
+    content: Content,
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.record.unlock(self.state);
-        self.locks.set(self.locks.get() - 1);
+        self.record.unlock(self.content);
+        self.ledger.unlocked(self.address);
     }
 }
 
 impl GranuleTable<'_> {
-    /// Locks the granule at an address that the host gave and checks its state. `locks` counts
+    /// Locks the granule at an address that the host gave and checks its state. `ledger` knows
     /// the locks of the call; `machine` passes the time while another CPU holds this one.
     ///
     /// # Errors
     ///
     /// [`GranuleError`]; the granule is then not locked.
+    #[inline]
     pub fn lock<'t, S: Lockable, M: Machine>(
         &'t self,
         machine: &M,
-        locks: &'t Cell<usize>,
+        ledger: &'t LockLedger,
         address: u64,
     ) -> Result<Locked<'t, S>, GranuleError> {
         let address = GranuleAddress::new(address).ok_or(GranuleError::Misaligned)?;
         let record = self.record(address).ok_or(GranuleError::NotTracked)?;
-        let state = record.lock(|| machine.relax()).map_err(|record| {
-            GranuleError::Fatal(Fatal::UnknownGranuleState {
-                granule: address,
-                record,
-            })
-        })?;
-        locks.set(locks.get() + 1);
-        let hold = Hold {
-            record,
-            locks,
-            state,
+        ledger.about_to_lock(address);
+        let content = record
+            .lock(S::STATE, || machine.relax())
+            .map_err(|error| match error {
+                LockError::OtherState => GranuleError::WrongState,
+                LockError::Impossible(record) => GranuleError::Fatal(Fatal::UnknownGranuleState {
+                    granule: address,
+                    record,
+                }),
+            })?;
+        Ok(Locked::new(record, address, ledger, content))
+    }
+
+    /// Locks a granule that the RMM's own structures refer to, and which therefore has the state.
+    ///
+    /// # Errors
+    ///
+    /// [`Fatal::LostGranule`] when it has not.
+    #[inline]
+    pub fn lock_known<'t, S: Lockable, M: Machine>(
+        &'t self,
+        machine: &M,
+        ledger: &'t LockLedger,
+        address: GranuleAddress,
+    ) -> Result<Locked<'t, S>, Fatal> {
+        let lost = Fatal::LostGranule {
+            granule: address,
+            expected: S::STATE,
         };
-        if state == S::STATE {
-            Ok(Locked {
-                address,
-                hold,
-                state: PhantomData,
-            })
-        } else {
-            Err(GranuleError::WrongState)
-        }
+        let record = self.record(address).ok_or(lost)?;
+        ledger.about_to_lock(address);
+        let content =
+            record
+                .lock_known(S::STATE, || machine.relax())
+                .map_err(|error| match error {
+                    LockError::OtherState => lost,
+                    LockError::Impossible(record) => Fatal::UnknownGranuleState {
+                        granule: address,
+                        record,
+                    },
+                })?;
+        Ok(Locked::new(record, address, ledger, content))
     }
 }
 
 impl<'t, S: LockedState> Locked<'t, S> {
+    fn new(
+        record: &'t GranuleRecord,
+        address: GranuleAddress,
+        ledger: &'t LockLedger,
+        content: Content,
+    ) -> Self {
+        ledger.locked(address, content.state);
+        Self {
+            hold: Hold {
+                record,
+                address,
+                ledger,
+                content,
+            },
+            state: PhantomData,
+        }
+    }
+
     /// Where the granule is.
     pub fn address(&self) -> GranuleAddress {
-        self.address
+        self.hold.address
     }
 
     /// The same granule with another state, still locked.
     fn become_state<T: LockedState>(mut self) -> Locked<'t, T> {
-        self.hold.state = T::STATE;
+        self.hold.content.state = T::STATE;
         Locked {
-            address: self.address,
             hold: self.hold,
             state: PhantomData,
         }
@@ -174,6 +226,18 @@ impl<'t> Locked<'t, Delegated> {
         machine.wipe(&self);
         self.become_state()
     }
+
+    /// Makes the granule memory of a Realm; the caller has filled it.
+    pub(crate) fn into_filled_data(self) -> Locked<'t, Data> {
+        self.become_state()
+    }
+
+    /// Makes the granule a translation table; the caller has filled it and counts its live entries.
+    pub(crate) fn into_filled_table(self, live: u16) -> Locked<'t, Rtt> {
+        let mut table: Locked<'t, Rtt> = self.become_state();
+        table.set_live(live);
+        table
+    }
 }
 
 impl<'t> Locked<'t, Wiped> {
@@ -183,10 +247,44 @@ impl<'t> Locked<'t, Wiped> {
     ///
     /// [`Fatal::UndelegateRefused`]: EL3 and the RMM disagree about who owns the granule.
     pub fn undelegate<M: Machine>(self, machine: &M) -> Result<Locked<'t, Undelegated>, Fatal> {
-        let granule = self.address;
+        let granule = self.address();
         machine
             .undelegate(&self)
             .map_err(|code| Fatal::UndelegateRefused { granule, code })?;
         Ok(self.become_state())
+    }
+
+    /// Puts the granule to a use that starts from zeroes.
+    pub(crate) fn put_to_use<S: InUse>(self) -> Locked<'t, S> {
+        self.become_state()
+    }
+}
+
+impl<'t, S: InUse> Locked<'t, S> {
+    /// Ends the granule's use. What it holds stays until it is wiped for the next use, and nobody
+    /// reads it until then.
+    pub(crate) fn release(mut self) -> Locked<'t, Delegated> {
+        self.hold.content.references = 0;
+        self.become_state()
+    }
+}
+
+impl Locked<'_, Rtt> {
+    /// Live entries of this table: memory or further tables of the Realm.
+    pub(crate) fn live(&self) -> u16 {
+        self.hold.content.references
+    }
+
+    /// Sets the number of live entries, at most the entries of a table.
+    pub(crate) fn set_live(&mut self, live: u16) {
+        debug_assert!(live <= Content::MAX_REFERENCES);
+        self.hold.content.references = live;
+    }
+}
+
+impl Locked<'_, Rec> {
+    /// Whether the REC is being run by a CPU.
+    pub(crate) fn is_running(&self) -> bool {
+        self.hold.content.references != 0
     }
 }

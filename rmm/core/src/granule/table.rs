@@ -147,6 +147,7 @@ impl<'m> GranuleTable<'m> {
     }
 
     /// The record of a granule; `None` outside DRAM.
+    #[inline]
     pub(super) fn record(&self, address: GranuleAddress) -> Option<&'m GranuleRecord> {
         self.records
             .get(usize::try_from(self.banks.index(address)?).ok()?)

@@ -15,6 +15,6 @@ pub(crate) fn version(requested: u64) -> Outcome {
     };
     Outcome {
         code,
-        outputs: [VERSION_1_0.word(), VERSION_1_0.word(), 0],
+        outputs: [VERSION_1_0.word(), VERSION_1_0.word(), 0, 0],
     }
 }

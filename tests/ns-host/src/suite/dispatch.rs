@@ -15,11 +15,28 @@ use crate::suite::{Host, expect};
 const FORWARDED: [core::ops::RangeInclusive<u16>; 2] = [0x150..=0x18f, 0x1d0..=0x2cf];
 
 /// Commands that the RMM has.
-const COMMANDS: [u64; 4] = [
+const COMMANDS: [u64; 21] = [
     fid::VERSION,
+    fid::FEATURES,
     fid::GRANULE_DELEGATE,
     fid::GRANULE_UNDELEGATE,
-    fid::FEATURES,
+    fid::REALM_CREATE,
+    fid::REALM_ACTIVATE,
+    fid::REALM_DESTROY,
+    fid::REC_AUX_COUNT,
+    fid::REC_CREATE,
+    fid::REC_DESTROY,
+    fid::DATA_CREATE,
+    fid::DATA_CREATE_UNKNOWN,
+    fid::DATA_DESTROY,
+    fid::RTT_CREATE,
+    fid::RTT_DESTROY,
+    fid::RTT_FOLD,
+    fid::RTT_READ_ENTRY,
+    fid::RTT_INIT_RIPAS,
+    fid::RTT_SET_RIPAS,
+    fid::RTT_MAP_UNPROTECTED,
+    fid::RTT_UNMAP_UNPROTECTED,
 ];
 
 /// Nobody may answer this call, and nothing of another world may be in the registers after it.
@@ -56,7 +73,10 @@ pub(crate) fn unknown_commands(_: &Host) -> Outcome {
             }
         }
     }
-    ensure!(count == 2 * (0x40 + 0x100 - 4), "tried {count} numbers");
+    ensure!(
+        count == 2 * (0x40 + 0x100 - COMMANDS.len()),
+        "tried {count} numbers"
+    );
     rmi::must_be_there()
 }
 

@@ -12,6 +12,7 @@ use spin::Mutex;
 use crate::machine::CarveOut;
 use crate::memory::{self, GRANULE, GRANULE_WORDS};
 use crate::outcome::{Outcome, ensure, fail};
+use crate::realm::{Kind, Specimens};
 use crate::rmi::{self, must_delegate, must_undelegate};
 use crate::suite::{Host, expect};
 use crate::time::{Deadline, relax, wait_until};
@@ -82,6 +83,27 @@ pub(crate) fn carve_outs(host: &Host) -> Outcome {
         unsafe { expect::protected(range.last_granule()) }?;
     }
     Ok(())
+}
+
+/// Every kind of granule that a Realm has, from every CPU.
+pub(crate) fn granules_of_a_realm(host: &Host) -> Outcome {
+    let specimens = Specimens::new(host)?;
+    for active in [false, true] {
+        if active {
+            specimens.realm.activate()?;
+        }
+        for (kind, granule) in specimens.granules() {
+            if *kind == Kind::Undelegated {
+                continue;
+            }
+            host.cpus.check(host.cpus.count(), &|_| {
+                // SAFETY: the pool gave the granule out.
+                unsafe { expect::protected(*granule) }
+            })?;
+        }
+        specimens.are_unchanged("accesses of the host")?;
+    }
+    specimens.tear_down()
 }
 
 /// Time for the rounds of one test below, and how many are enough.

@@ -1,0 +1,106 @@
+//! Parameters of a Realm, from the host's structure to values that make sense.
+
+use rmm_abi::rmi::{HashAlgorithm, RealmParams, realm_flags};
+
+use crate::granule::GranuleAddress;
+use crate::rtt::Stage2;
+
+/// Parameters that can be had on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    pub(crate) stage2: Stage2,
+    pub(crate) flags: u64,
+    /// SVE vector length, breakpoints, watchpoints, PMU counters, as the host wrote them.
+    pub(crate) limits: [u8; 8],
+    pub(crate) hash_algorithm: HashAlgorithm,
+    pub(crate) personalization: [u64; 8],
+}
+
+/// What the machine offers, unpacked from the feature register that the host has seen.
+#[derive(Clone, Copy, Debug)]
+struct Offer(u64);
+
+impl Offer {
+    fn field(self, shift: u32, width: u32) -> u64 {
+        self.0 >> shift & ((1 << width) - 1)
+    }
+
+    fn flag(self, bit: u32) -> bool {
+        self.field(bit, 1) != 0
+    }
+}
+
+/// Checks the parameters against the feature register. `None` when a field is reserved, not
+/// supported, or contradicts another (DEN0137 `RMI_REALM_CREATE`, `params_valid`, `params_supp`,
+/// `rtt_align`, `rtt_num_level`).
+pub(crate) fn read_parameters(
+    params: &RealmParams,
+    feature_register_0: u64,
+    vmid_bits: u32,
+) -> Option<Parameters> {
+    let offer = Offer(feature_register_0);
+    let flag = |flag| params.flags & flag != 0;
+
+    let lpa2 = flag(realm_flags::LPA2);
+    if lpa2 && !offer.flag(8) {
+        return None;
+    }
+    let width_limit = if lpa2 { 52 } else { 48 };
+    if u64::from(params.s2sz) > offer.field(0, 8).min(width_limit) {
+        return None;
+    }
+    if flag(realm_flags::SVE) && (!offer.flag(9) || u64::from(params.sve_vl) > offer.field(10, 4)) {
+        return None;
+    }
+    if params.num_bps == 0 || u64::from(params.num_bps) > offer.field(14, 6) {
+        return None;
+    }
+    if params.num_wps == 0 || u64::from(params.num_wps) > offer.field(20, 6) {
+        return None;
+    }
+    if flag(realm_flags::PMU)
+        && (!offer.flag(26) || u64::from(params.pmu_num_ctrs) > offer.field(27, 5))
+    {
+        return None;
+    }
+    let hash_algorithm = HashAlgorithm::from_encoding(params.hash_algo)?;
+    if u32::from(params.vmid) >> vmid_bits != 0 {
+        return None;
+    }
+
+    let stage2 = Stage2 {
+        base: GranuleAddress::new(params.rtt_base)?,
+        ipa_width: params.s2sz,
+        start_level: i8::try_from(params.rtt_level_start).ok()?,
+        start_tables: u8::try_from(params.rtt_num_start).ok()?,
+        lpa2,
+        vmid: params.vmid,
+    };
+    if !stage2.is_consistent() {
+        return None;
+    }
+    let mut personalization = [0; 8];
+    for (word, bytes) in personalization
+        .iter_mut()
+        .zip(params.rpv.as_chunks::<8>().0)
+    {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let limits = [
+        params.sve_vl,
+        params.num_bps,
+        params.num_wps,
+        params.pmu_num_ctrs,
+        0,
+        0,
+        0,
+        0,
+    ];
+    Some(Parameters {
+        stage2,
+        flags: params.flags,
+        limits,
+        hash_algorithm,
+        personalization,
+    })
+}

@@ -1,0 +1,534 @@
+//! Steps of a random sequence: what the host tries next, given what there is.
+
+use std::fmt;
+
+use fake_machine::{Bench, PAGE, realm_params};
+use proptest::prelude::*;
+use rmm_abi::rmi::fid;
+use rmm_model::Granule;
+use rmm_model::realm::{Shape, entry_size};
+
+/// What the host tries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    Delegate,
+    Undelegate,
+    CreateRealm,
+    Activate,
+    DestroyRealm,
+    CountAux,
+    CreateRec,
+    DestroyRec,
+    CreateData,
+    CreateUnknownData,
+    DestroyData,
+    CreateTable,
+    DestroyTable,
+    Fold,
+    ReadEntry,
+    Map,
+    Unmap,
+    InitRipas,
+    SetRipas,
+    FillTable,
+    MapTable,
+    DrainTable,
+}
+
+/// An action, and numbers by which its arguments are chosen from what there is. Zero is the most
+/// ordinary choice.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) action: Action,
+    choices: [u16; 8],
+}
+
+impl fmt::Debug for Step {
+    /// On one line, or a sequence would fill pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{:?}", self.action, self.choices)
+    }
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let action = prop_oneof![
+        12 => Just(Action::Delegate),
+        2 => Just(Action::Undelegate),
+        5 => Just(Action::CreateRealm),
+        1 => Just(Action::Activate),
+        2 => Just(Action::DestroyRealm),
+        1 => Just(Action::CountAux),
+        3 => Just(Action::CreateRec),
+        2 => Just(Action::DestroyRec),
+        10 => Just(Action::CreateData),
+        6 => Just(Action::CreateUnknownData),
+        6 => Just(Action::DestroyData),
+        14 => Just(Action::CreateTable),
+        6 => Just(Action::DestroyTable),
+        6 => Just(Action::Fold),
+        4 => Just(Action::ReadEntry),
+        6 => Just(Action::Map),
+        4 => Just(Action::Unmap),
+        4 => Just(Action::InitRipas),
+        2 => Just(Action::SetRipas),
+        1 => Just(Action::FillTable),
+        1 => Just(Action::MapTable),
+        1 => Just(Action::DrainTable),
+    ];
+    (action, any::<[u16; 8]>()).prop_map(|(action, choices)| Step { action, choices })
+}
+
+/// Shapes of address spaces: IPA width, start level, start tables.
+const SHAPES: [(u8, i64, u32); 6] = [
+    (32, 2, 4),
+    (40, 1, 2),
+    (39, 1, 1),
+    (48, 0, 1),
+    (33, 1, 1),
+    (34, 2, 16),
+];
+
+/// Granules that a host needs: 512 that make a block, and others.
+pub(crate) const BLOCK_GRANULES: u64 = 512;
+pub(crate) const OTHER_GRANULES: u64 = 96;
+
+/// The host, and the numbers of the present step.
+pub(crate) struct Host<'b, 'm> {
+    pub(crate) bench: &'b mut Bench<'m>,
+    /// First granule of the host's block; the others follow.
+    pub(crate) base: u64,
+    /// VMIDs are this and the next few.
+    pub(crate) first_vmid: u16,
+    /// Calls made.
+    pub(crate) calls: u64,
+    choices: [u16; 8],
+    next: usize,
+}
+
+impl<'b, 'm> Host<'b, 'm> {
+    pub(crate) fn new(bench: &'b mut Bench<'m>, base: u64, first_vmid: u16) -> Self {
+        Self {
+            bench,
+            base,
+            first_vmid,
+            calls: 0,
+            choices: [0; 8],
+            next: 0,
+        }
+    }
+
+    fn call(&mut self, function: u64, arguments: &[u64]) {
+        self.calls += 1;
+        self.bench.call(function, arguments);
+    }
+
+    /// The next number of the step.
+    fn choose(&mut self) -> usize {
+        let choice = self.choices[self.next % self.choices.len()];
+        self.next += 1;
+        usize::from(choice)
+    }
+
+    fn one_of<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.choose() % from.len()]
+    }
+
+    /// One time in `times` something goes wrong on purpose.
+    fn rarely(&mut self, times: usize) -> bool {
+        self.choose() % times == times - 1
+    }
+
+    fn other_granules(&self) -> std::ops::Range<u64> {
+        let first = self.base + BLOCK_GRANULES * PAGE;
+        first..first + OTHER_GRANULES * PAGE
+    }
+
+    /// A granule in a state, or once in a while anything else.
+    fn granule(&mut self, wanted: Granule) -> u64 {
+        if self.rarely(16) {
+            let inside = self.base + (self.choose() as u64 % 600) * PAGE;
+            let outside = 0x7f_0000_0000;
+            return self.one_of(&[
+                inside,
+                inside + 8,
+                inside + 0x800,
+                outside,
+                0,
+                u64::MAX - 0xfff,
+                inside | 1 << 52,
+            ]);
+        }
+        let others = self.other_granules();
+        let candidates: Vec<u64> = self
+            .bench
+            .world()
+            .granules()
+            .filter(|(address, granule)| *granule == wanted && others.contains(address))
+            .map(|(address, _)| address)
+            .collect();
+        if !candidates.is_empty() {
+            return self.one_of(&candidates);
+        }
+        if wanted == Granule::Delegated {
+            // A host sees to it that it has what it needs.
+            let granule = self.granule(Granule::Undelegated);
+            self.call(fid::GRANULE_DELEGATE, &[granule]);
+            return granule;
+        }
+        others.start
+    }
+
+    fn rd(&mut self) -> u64 {
+        let realms: Vec<u64> = self.bench.world().realms().map(|(rd, _)| rd).collect();
+        if realms.is_empty() || self.rarely(32) {
+            self.granule(Granule::Delegated)
+        } else {
+            self.one_of(&realms)
+        }
+    }
+
+    /// An entry of a table of a Realm, of one of some levels and perhaps one of the halves: its
+    /// address and level.
+    fn entry(&mut self, rd: u64, levels: &[i64], protected: Option<bool>) -> (u64, i64) {
+        let Some(realm) = self.bench.world().realm(rd) else {
+            return (0, 3);
+        };
+        let shape = realm.shape.clone();
+        let found: Vec<(u64, i64)> = self
+            .bench
+            .world()
+            .tables(rd)
+            .iter()
+            .filter(|table| {
+                let last = table.base + 511 * entry_size(table.level);
+                let in_half = match protected {
+                    Some(true) => shape.is_protected(table.base),
+                    Some(false) => !shape.is_protected(last),
+                    None => true,
+                };
+                levels.contains(&table.level) && in_half
+            })
+            .map(|table| (table.base, table.level))
+            .collect();
+        if found.is_empty() || self.rarely(8) {
+            return self.any_entry(&shape);
+        }
+        let (base, level) = self.one_of(&found);
+        let used = (shape.end() - base) / entry_size(level);
+        // In a start table the two halves of the address space may meet.
+        let first = if protected == Some(false) && shape.middle() > base {
+            (shape.middle() - base) / entry_size(level)
+        } else {
+            0
+        };
+        let any = self.choose() as u64 % 512;
+        let index = (first + self.one_of(&[0, 1, 2, 511, any])).min(used.min(512) - 1);
+        (base + index * entry_size(level), level)
+    }
+
+    /// An address that has nothing to do with tables that exist.
+    fn any_entry(&mut self, shape: &Shape) -> (u64, i64) {
+        let level = self.one_of(&[3, 2, 1, 0, -1, 4, -2, i64::MAX, 1 << 32]);
+        let anchors = [
+            0,
+            0x4000_0000,
+            shape.middle(),
+            shape.middle() - 0x20_0000,
+            shape.end(),
+        ];
+        let ipa = self.one_of(&anchors) + self.one_of(&[0, 0x1000, 0x20_0000, 0x4000_0000]);
+        let odd = [
+            ipa,
+            ipa,
+            ipa,
+            ipa + 8,
+            ipa | 1 << 52,
+            u64::MAX - 0xfff,
+            u64::MAX,
+        ];
+        (self.one_of(&odd), level)
+    }
+
+    /// A CPU that runs the Realm looks at an address and what is around it, so that something is
+    /// remembered that the RMM has to invalidate.
+    fn look(&mut self, rd: u64, ipa: u64) {
+        if self.bench.world().realm(rd).is_some() {
+            for offset in [0, 0x1000, 0x1f_f000] {
+                self.bench.translate(rd, ipa.wrapping_add(offset));
+            }
+        }
+    }
+
+    /// Does what a step says.
+    pub(crate) fn take(&mut self, step: Step) {
+        self.choices = step.choices;
+        self.next = 0;
+        match step.action {
+            Action::Delegate => {
+                let granule = self.granule(Granule::Undelegated);
+                self.call(fid::GRANULE_DELEGATE, &[granule]);
+            }
+            Action::Undelegate => {
+                let granule = self.granule(Granule::Delegated);
+                self.call(fid::GRANULE_UNDELEGATE, &[granule]);
+            }
+            Action::CreateRealm => self.create_realm(),
+            Action::Activate => self.on_realm(fid::REALM_ACTIVATE),
+            Action::DestroyRealm => self.on_realm(fid::REALM_DESTROY),
+            Action::CountAux => self.on_realm(fid::REC_AUX_COUNT),
+            Action::CreateRec => self.create_rec(),
+            Action::DestroyRec => {
+                let rec = self.granule(Granule::Rec);
+                self.call(fid::REC_DESTROY, &[rec]);
+            }
+            Action::CreateData => self.create_data(),
+            Action::CreateUnknownData => {
+                let rd = self.rd();
+                let data = self.granule(Granule::Delegated);
+                let (ipa, _) = self.entry(rd, &[3], Some(true));
+                self.look(rd, ipa);
+                self.call(fid::DATA_CREATE_UNKNOWN, &[rd, data, ipa]);
+            }
+            Action::DestroyData => {
+                let rd = self.rd();
+                let (ipa, _) = self.entry(rd, &[3], Some(true));
+                self.look(rd, ipa);
+                self.call(fid::DATA_DESTROY, &[rd, ipa]);
+            }
+            Action::CreateTable => {
+                let rd = self.rd();
+                let rtt = self.granule(Granule::Delegated);
+                let (ipa, level) = self.entry(rd, &[-1, 0, 1, 2], None);
+                self.look(rd, ipa);
+                let below = level.wrapping_add(1).cast_unsigned();
+                self.call(fid::RTT_CREATE, &[rd, rtt, ipa, below]);
+            }
+            Action::DestroyTable => self.on_table(fid::RTT_DESTROY),
+            Action::Fold => self.on_table(fid::RTT_FOLD),
+            Action::ReadEntry => {
+                let rd = self.rd();
+                let (ipa, level) = self.entry(rd, &[-1, 0, 1, 2, 3], None);
+                self.call(fid::RTT_READ_ENTRY, &[rd, ipa, level.cast_unsigned()]);
+            }
+            Action::Map => {
+                let rd = self.rd();
+                let (ipa, level) = self.entry(rd, &[1, 2, 3], Some(false));
+                let output = self.one_of(&[0x4000_0000, 0xc000_0000, 0x1000, self.base]);
+                let attributes = self.one_of(&[0xd8, 0, 0x40, 0x10, 0x400, 1 << 54]);
+                self.look(rd, ipa);
+                let arguments = [rd, ipa, level.cast_unsigned(), output | attributes];
+                self.call(fid::RTT_MAP_UNPROTECTED, &arguments);
+            }
+            Action::Unmap => {
+                let rd = self.rd();
+                let (ipa, level) = self.entry(rd, &[1, 2, 3], Some(false));
+                self.look(rd, ipa);
+                self.call(
+                    fid::RTT_UNMAP_UNPROTECTED,
+                    &[rd, ipa, level.cast_unsigned()],
+                );
+            }
+            Action::InitRipas => {
+                let rd = self.rd();
+                let (base, level) = self.entry(rd, &[3, 2, 1], Some(true));
+                let size = entry_size(level.clamp(-1, 3));
+                let length = self.one_of(&[1, 2, 5, 600]) * size;
+                let odd = self.one_of(&[0, 0, 0, 8, 0x1000]);
+                let top = base.wrapping_add(length).wrapping_add(odd);
+                self.call(fid::RTT_INIT_RIPAS, &[rd, base, top]);
+            }
+            Action::SetRipas => {
+                let rd = self.rd();
+                let rec = self.granule(Granule::Rec);
+                let (base, _) = self.entry(rd, &[3, 2], Some(true));
+                let base = self.one_of(&[0, base]);
+                self.call(
+                    fid::RTT_SET_RIPAS,
+                    &[rd, rec, base, base.wrapping_add(0x1000)],
+                );
+            }
+            Action::FillTable => self.fill_table(),
+            Action::MapTable => self.map_table(),
+            Action::DrainTable => self.drain_table(),
+        }
+    }
+
+    fn on_realm(&mut self, function: u64) {
+        let rd = self.rd();
+        self.call(function, &[rd]);
+    }
+
+    fn create_realm(&mut self) {
+        let (width, level, tables) = self.one_of(&SHAPES);
+        let others = self.other_granules();
+        let run = u64::from(tables) * PAGE;
+        let runs = (others.end - others.start) / run;
+        let rtt_base = others.start + self.choose() as u64 % runs * run;
+        for number in 0..tables.into() {
+            self.call(fid::GRANULE_DELEGATE, &[rtt_base + number * PAGE]);
+        }
+        let mut params = realm_params(width, level, tables);
+        params.rtt_base = rtt_base;
+        params.vmid = self.first_vmid + self.one_of(&[0, 1, 2, 3]);
+        params.hash_algo = self.one_of(&[0, 1]);
+        if self.rarely(8) {
+            match self.choose() % 8 {
+                0 => params.s2sz += 1,
+                1 => params.rtt_num_start += 1,
+                2 => params.rtt_level_start -= 1,
+                3 => params.rtt_base += PAGE,
+                4 => params.num_bps = 0,
+                5 => params.hash_algo = 2,
+                6 => params.flags = 1,
+                _ => params.rtt_base = u64::MAX - 0xfff,
+            }
+        }
+        let page = self.granule(Granule::Undelegated);
+        if self.bench.memory().host_accessible(page) {
+            self.bench.write(page, &params);
+        }
+        let rd = self.granule(Granule::Delegated);
+        self.call(fid::REALM_CREATE, &[rd, page]);
+    }
+
+    fn create_rec(&mut self) {
+        let rd = self.rd();
+        let rec = self.granule(Granule::Delegated);
+        let mut params = rmm_abi::rmi::RecParams::default();
+        let index = self
+            .bench
+            .world()
+            .realm(rd)
+            .map_or(0, |realm| realm.next_rec);
+        params.mpidr = index & 0xf | (index >> 4) << 8;
+        params.flags = self.one_of(&[1, 0]);
+        params.pc = self.choose() as u64;
+        params.num_aux = 4;
+        let others = self.other_granules();
+        let mut free = self.bench.world().granules().filter(|(address, granule)| {
+            *granule == Granule::Delegated && *address != rec && others.contains(address)
+        });
+        for aux in &mut params.aux[..4] {
+            *aux = free.next().map_or(0, |(address, _)| address);
+        }
+        drop(free);
+        if self.rarely(8) {
+            match self.choose() % 5 {
+                0 => params.num_aux = 3,
+                1 => params.aux[3] = params.aux[0],
+                2 => params.aux[1] = rec,
+                3 => params.mpidr += 1,
+                _ => params.aux[2] += 8,
+            }
+        }
+        let page = self.granule(Granule::Undelegated);
+        if self.bench.memory().host_accessible(page) {
+            self.bench.write(page, &params);
+        }
+        self.call(fid::REC_CREATE, &[rd, rec, page]);
+    }
+
+    fn create_data(&mut self) {
+        let rd = self.rd();
+        let data = self.granule(Granule::Delegated);
+        let source = self.granule(Granule::Undelegated);
+        let (ipa, _) = self.entry(rd, &[3], Some(true));
+        if self.bench.memory().host_accessible(source) {
+            let seed = self.choose() as u64;
+            self.bench
+                .memory()
+                .host_write(source, 5, seed)
+                .expect("the host's own");
+        }
+        let flags = self.one_of(&[0, 1, 0, 1, 0, 1, 2]);
+        self.look(rd, ipa);
+        self.call(fid::DATA_CREATE, &[rd, data, ipa, source, flags]);
+    }
+
+    fn on_table(&mut self, function: u64) {
+        let rd = self.rd();
+        let Some(realm) = self.bench.world().realm(rd) else {
+            return self.call(function, &[rd, 0, 3]);
+        };
+        let (shape, start) = (realm.shape.clone(), realm.shape.start_level);
+        let tables: Vec<(u64, i64)> = self
+            .bench
+            .world()
+            .tables(rd)
+            .iter()
+            .filter(|table| table.level > start)
+            .map(|table| (table.base, table.level))
+            .collect();
+        let (ipa, level) = if tables.is_empty() || self.rarely(6) {
+            self.any_entry(&shape)
+        } else {
+            self.one_of(&tables)
+        };
+        self.look(rd, ipa);
+        self.call(function, &[rd, ipa, level.cast_unsigned()]);
+    }
+
+    /// A page table of a Realm in one of the halves.
+    fn page_table(&mut self, protected: bool) -> Option<(u64, u64)> {
+        let rd = self.rd();
+        let realm = self.bench.world().realm(rd)?;
+        let tables: Vec<u64> = self
+            .bench
+            .world()
+            .tables(rd)
+            .iter()
+            .filter(|table| table.level == 3 && realm.shape.is_protected(table.base) == protected)
+            .map(|table| table.base)
+            .collect();
+        if tables.is_empty() {
+            None
+        } else {
+            Some((rd, self.one_of(&tables)))
+        }
+    }
+
+    /// Fills a page table with the pages of a block, so that it can be folded.
+    fn fill_table(&mut self) {
+        let Some((rd, base)) = self.page_table(true) else {
+            return;
+        };
+        let pages = self.one_of(&[2, 4, 8, BLOCK_GRANULES]);
+        for offset in (0..pages * PAGE).step_by(0x1000) {
+            let granule = self.base + offset;
+            if self.bench.world().granule(granule) == Some(Granule::Undelegated) {
+                self.call(fid::GRANULE_DELEGATE, &[granule]);
+            }
+            self.call(fid::DATA_CREATE_UNKNOWN, &[rd, granule, base + offset]);
+        }
+    }
+
+    /// Maps a block of the host page by page.
+    fn map_table(&mut self) {
+        let Some((rd, base)) = self.page_table(false) else {
+            return;
+        };
+        let pages = self.one_of(&[2, 4, 8, BLOCK_GRANULES]);
+        for offset in (0..pages * PAGE).step_by(0x1000) {
+            self.call(
+                fid::RTT_MAP_UNPROTECTED,
+                &[rd, base + offset, 3, 0x4000_00d8 + offset],
+            );
+        }
+    }
+
+    /// Takes all memory out of a page table, as a host does: by what `top` says.
+    fn drain_table(&mut self) {
+        let Some((rd, base)) = self.page_table(true) else {
+            return;
+        };
+        let end = base + BLOCK_GRANULES * PAGE;
+        let mut ipa = base;
+        while ipa < end {
+            self.look(rd, ipa);
+            self.calls += 1;
+            let [_, _, top, ..] = self.bench.call(fid::DATA_DESTROY, &[rd, ipa]);
+            // No progress: a table is in the way.
+            ipa = if top > ipa { top } else { end };
+        }
+    }
+}
