@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-host_packages=(--workspace --exclude rmm-hw --exclude rmm-image --exclude ns-host --exclude el3-probe)
+host_packages=(--workspace --exclude rmm-image --exclude el3-probe)
 bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe)
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
