@@ -3,6 +3,8 @@
 //! `CLOISTER_STEPS` says how many calls; a hundred thousand when it is not set.
 #![allow(missing_docs)]
 
+#[path = "realm_random/host.rs"]
+mod host;
 #[path = "realm_random/steps.rs"]
 mod steps;
 
@@ -11,10 +13,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fake_machine::{Bench, FEATURES, Memory, PAGE};
+use host::{BLOCK_GRANULES, Host, OTHER_GRANULES};
 use proptest::test_runner::{Config, TestRunner};
 use rmm_abi::rmi::fid;
 use rmm_core::Rmm;
-use steps::{BLOCK_GRANULES, Host, OTHER_GRANULES, Step};
+use steps::Step;
 
 const BASE: u64 = 0x8000_0000;
 const GRANULES: u64 = BLOCK_GRANULES + OTHER_GRANULES;

@@ -76,6 +76,11 @@ pub(crate) fn read_parameters(
         lpa2,
         vmid: params.vmid,
     };
+    // Walks from level 0 up need physical addresses of 44 bits (reference, section 5.6). The feature
+    // register's IPA width is not more than the CPU's addresses have.
+    if stage2.start_level <= 0 && offer.field(0, 8) < 44 {
+        return None;
+    }
     if !stage2.is_consistent() {
         return None;
     }
@@ -103,4 +108,38 @@ pub(crate) fn read_parameters(
         hash_algorithm,
         personalization,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rmm_abi::rmi::FeatureRegister0;
+
+    fn params(width: u8, level: i64, tables: u32) -> RealmParams {
+        let mut params = RealmParams::default();
+        params.s2sz = width;
+        params.num_bps = 1;
+        params.num_wps = 1;
+        params.rtt_base = 0x10_0000;
+        params.rtt_level_start = level;
+        params.rtt_num_start = tables;
+        params
+    }
+
+    fn accepted(params: &RealmParams, address_bits: u8) -> bool {
+        let features = FeatureRegister0 {
+            ipa_width: address_bits,
+            breakpoints: 5,
+            watchpoints: 3,
+            ..Default::default()
+        };
+        read_parameters(params, features.word(), 8).is_some()
+    }
+
+    #[test]
+    fn walks_from_level_0_need_44_address_bits() {
+        assert!(accepted(&params(40, 0, 1), 44));
+        assert!(!accepted(&params(40, 0, 1), 42));
+        assert!(accepted(&params(40, 1, 2), 42));
+    }
 }

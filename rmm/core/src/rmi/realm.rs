@@ -165,11 +165,12 @@ pub(crate) fn destroy<M: Machine>(context: &Context<'_, M>, rd: u64) -> Result<O
     context
         .machine
         .invalidate(&Invalidation::Realm { vmid: stage2.vmid });
+    // Before the granules can be put to another use: whoever does that finds the VMID free.
+    context.rmm.vmids.give_back(stage2.vmid);
     for table in tables.into_iter().flatten() {
         drop(table.release());
     }
     drop(rd.release());
-    context.rmm.vmids.give_back(stage2.vmid);
     Ok(Outcome::SUCCESS)
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn init<M: Machine>(
                 };
                 rim = rim.extended(context.machine, algorithm, &addition);
             }
-            // Memory that is there already keeps its RIPAS and was measured when it came.
+            // Memory that is there already keeps its RIPAS.
             Entry::Assigned(..) => {}
             _ => break,
         }
