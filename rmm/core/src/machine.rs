@@ -6,7 +6,9 @@ use core::sync::atomic::AtomicU64;
 use rmm_abi::GRANULE_SIZE;
 use rmm_abi::el3::ServiceCode;
 
-use crate::granule::{Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped};
+use crate::granule::{
+    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
+};
 use crate::rtt::Invalidation;
 
 /// 64-bit words of a granule.
@@ -75,6 +77,13 @@ pub trait Machine {
     /// Makes writes to translation tables visible to the MMUs of all CPUs. Enough where the
     /// entries were not valid before.
     fn publish_tables(&self);
+
+    /// Makes what was written to a Realm's memory the bytes that instruction fetches will see, once
+    /// [`Self::forget_instructions`] has been called.
+    fn clean_for_fetches(&self, granule: &Locked<'_, Data>);
+
+    /// Makes all CPUs forget instructions that they have fetched, from whatever memory.
+    fn forget_instructions(&self);
 
     /// Makes all CPUs forget translations of a Realm, after the entries were made invalid.
     fn invalidate(&self, invalidation: &Invalidation);

@@ -4,10 +4,13 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
 use rmm_abi::el3::{BootCode, ServiceCode};
-use rmm_core::granule::{Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped};
+use rmm_core::granule::{
+    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
+};
 use rmm_core::rtt::Invalidation;
 use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};
 
+use crate::fetch::{self, Fetches};
 use crate::memory::{Zeroer, host};
 use crate::sha::Sha;
 use crate::slot::{Mapping, Slots};
@@ -21,6 +24,7 @@ pub struct ThisCpu {
     zeroer: Zeroer,
     sha: Sha,
     tlb: TlbMaintenance,
+    fetches: Fetches,
 }
 
 impl ThisCpu {
@@ -36,6 +40,7 @@ impl ThisCpu {
             zeroer: Zeroer::of_this_cpu(),
             sha,
             tlb: TlbMaintenance::of_this_cpu(),
+            fetches: Fetches::of_this_cpu(),
         }
     }
 
@@ -91,6 +96,18 @@ impl Machine for ThisCpu {
 
     fn publish_tables(&self) {
         tlb::publish();
+    }
+
+    fn clean_for_fetches(&self, granule: &Locked<'_, Data>) {
+        if self.fetches.needs_clean() {
+            fetch::clean(&self.map_granule(granule.address()));
+        }
+    }
+
+    fn forget_instructions(&self) {
+        if self.fetches.needs_invalidation() {
+            fetch::invalidate_all();
+        }
     }
 
     fn invalidate(&self, invalidation: &Invalidation) {

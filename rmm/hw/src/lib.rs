@@ -14,6 +14,7 @@
 //! | [`cpu`] | the core's `Machine` on this CPU |
 //! | [`identity`] | what this CPU is: number, identification registers |
 //! | [`console`] | one PL011, shared with other worlds |
+//! | [`fetch`] | instruction fetches see what was written |
 //! | [`exception`] | vectors: expected faults become values, others end in a report |
 //! | [`park`] | what the RMM does when it no longer serves |
 //!
@@ -40,6 +41,8 @@ pub mod cpu;
 pub mod el3;
 #[cfg(target_os = "none")]
 pub mod exception;
+#[cfg(target_os = "none")]
+pub mod fetch;
 #[cfg(target_os = "none")]
 pub mod identity;
 #[cfg(target_os = "none")]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rmm_abi::el3::ServiceCode;
-use rmm_core::granule::{Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped};
+use rmm_core::granule::{
+    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
+};
 use rmm_core::rtt::Invalidation;
 use rmm_core::{Call, GranuleWords, HostFault, Machine, Reply, Rmm, WORDS_PER_GRANULE};
 use sha2::block_api::{compress256, compress512};
@@ -273,6 +275,16 @@ impl Machine for FakeCpu<'_> {
             fill(&mut bytes, block);
             compress512(state, &[bytes]);
         }
+    }
+
+    fn clean_for_fetches(&self, granule: &Locked<'_, Data>) {
+        self.interruption.run();
+        self.memory.clean(granule.address().get());
+    }
+
+    fn forget_instructions(&self) {
+        self.interruption.run();
+        self.memory.count_forgotten_instructions();
     }
 
     fn publish_tables(&self) {

@@ -45,6 +45,8 @@ pub struct Memory {
     host_hook: HostHook,
     tlb: Mutex<Tlb>,
     publications: AtomicU64,
+    forgotten_instructions: AtomicU64,
+    cleaned: Mutex<Vec<u64>>,
     calls_under_way: AtomicU64,
 }
 
@@ -79,6 +81,8 @@ impl Memory {
             host_hook: HostHook::default(),
             tlb: Mutex::default(),
             publications: AtomicU64::new(0),
+            forgotten_instructions: AtomicU64::new(0),
+            cleaned: Mutex::new(Vec::new()),
             calls_under_way: AtomicU64::new(0),
         }
     }
@@ -251,6 +255,28 @@ impl Memory {
     /// [`StaleTranslation`] with what is not so.
     pub fn check_translations(&self, vmid: u16) -> Result<(), StaleTranslation> {
         self.tlb().check(self, vmid)
+    }
+
+    /// Times that CPUs were made to forget the instructions that they had fetched.
+    pub fn forgotten_instructions(&self) -> u64 {
+        self.forgotten_instructions.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn count_forgotten_instructions(&self) {
+        self.forgotten_instructions.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Granules whose content was made visible to instruction fetches, in order.
+    ///
+    /// # Panics
+    ///
+    /// When a CPU has panicked while it noted one.
+    pub fn cleaned(&self) -> Vec<u64> {
+        self.cleaned.lock().expect("no CPU panicked").clone()
+    }
+
+    pub(crate) fn clean(&self, address: u64) {
+        self.cleaned.lock().expect("no CPU panicked").push(address);
     }
 
     /// Times that the RMM made its writes to tables visible to the MMUs.

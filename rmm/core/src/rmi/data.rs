@@ -53,6 +53,9 @@ pub(crate) fn create<M: Machine>(
     };
     realm.set_rim(&realm.rim().extended(context.machine, algorithm, &addition));
     let data = data.into_filled_data();
+    context.machine.clean_for_fetches(&data);
+    // The bytes are there before the entry is.
+    context.machine.publish_tables();
     walk.write(context.machine, Entry::Assigned(data.address(), Ripas::Ram));
     context.machine.publish_tables();
     Ok(Outcome::SUCCESS)
@@ -75,6 +78,8 @@ pub(crate) fn create_unknown<M: Machine>(
         return Err(walk_error(walk.level));
     };
     let data = data.wipe(context.machine).put_to_use::<Data>();
+    // The zeroes are there before the entry is, or a running Realm could see what was before them.
+    context.machine.publish_tables();
     walk.write(context.machine, Entry::Assigned(data.address(), ripas));
     context.machine.publish_tables();
     Ok(Outcome::SUCCESS)

@@ -128,6 +128,9 @@ pub(crate) fn activate<M: Machine>(context: &Context<'_, M>, rd: u64) -> Result<
     if realm.state() != RealmState::New {
         return Err(Error::Reply(ReturnCode::ERROR_REALM));
     }
+    // A granule may have held another Realm's code: the first instructions must be the measured
+    // ones, not what a CPU remembers of that code.
+    context.machine.forget_instructions();
     realm.set_state(RealmState::Active);
     Ok(Outcome::SUCCESS)
 }

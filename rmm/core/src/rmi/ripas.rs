@@ -96,6 +96,7 @@ pub(crate) fn set<M: Machine>(
     }
     let request = descriptor.ripas_request();
     require(base == request.base && top <= request.top && is_aligned(top, PAGE_LEVEL))?;
+    require(stage2.is_protected(base))?;
     let wanted = if request.value == Ripas::Ram as u64 {
         Ripas::Ram
     } else {

@@ -56,6 +56,11 @@ fn start_table<'t, M: Machine>(
     ipa: u64,
 ) -> Result<Locked<'t, Rtt>, Fatal> {
     let (table, _) = stage2.position(ipa, stage2.start_level);
+    if table >= stage2.start_tables.into() {
+        return Err(Fatal::BrokenRealm {
+            granule: stage2.base,
+        });
+    }
     let offset = table * rmm_abi::GRANULE_SIZE as u64;
     let address = GranuleAddress::new(stage2.base.get() + offset).ok_or(Fatal::BrokenRealm {
         granule: stage2.base,

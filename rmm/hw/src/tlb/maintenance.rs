@@ -55,11 +55,15 @@ impl TlbMaintenance {
             unit = 16;
         }
         let ranges = ID_AA64ISAR0_EL1.get() >> 56 & 0xf >= 2;
-        // SAFETY: no Realm runs, so nothing is translated by these registers.
+        // SAFETY: no Realm runs, so nothing is translated by these registers. What the TLB holds of
+        // any Realm is from before this CPU came up, when it could not hear of invalidations.
         unsafe {
             asm!(
                 "msr vtcr_el2, {control}",
                 "msr vttbr_el2, xzr",
+                "isb",
+                "tlbi alle1",
+                "dsb nsh",
                 "isb",
                 control = in(reg) control,
                 options(nostack, preserves_flags),
@@ -78,8 +82,16 @@ impl TlbMaintenance {
                 let regime = self.enter(vmid);
                 let page = operand::page(ipa);
                 // SAFETY: invalidation makes accesses walk again; it changes no mapping.
-                // `TLBI IPAS2E1IS`.
-                unsafe { asm!("tlbi ipas2e1is, {0}", in(reg) page, options(nostack)) };
+                // Twice for errata, see the parent module.
+                unsafe {
+                    asm!(
+                        "tlbi ipas2e1is, {0}",
+                        "dsb ish",
+                        "tlbi ipas2e1is, {0}",
+                        in(reg) page,
+                        options(nostack, preserves_flags),
+                    );
+                }
                 regime.forget_stage_1();
             }
             Invalidation::Table { vmid, ipa, level } => {
@@ -92,7 +104,13 @@ impl TlbMaintenance {
                         // SAFETY: as above. `TLBI RIPAS2E1IS` by its encoding: the assembler may
                         // not know FEAT_TLBIRANGE, which the CPU has.
                         unsafe {
-                            asm!("sys #4, c8, c0, #2, {0}", in(reg) range, options(nostack));
+                            asm!(
+                                "sys #4, c8, c0, #2, {0}",
+                                "dsb ish",
+                                "sys #4, c8, c0, #2, {0}",
+                                in(reg) range,
+                                options(nostack, preserves_flags),
+                            );
                         }
                         regime.forget_stage_1();
                     }
