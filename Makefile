@@ -112,7 +112,7 @@ lint-full: setup-build ## The same with cargo-deny, which is built first if it i
 .PHONY: coverage
 coverage: setup-build ## Lines of rmm/core that its tests reach; fewer than 90 in a hundred fail
 	@command -v cargo-llvm-cov >/dev/null || { echo "make coverage: needs cargo-llvm-cov: rustup component add llvm-tools && cargo install --locked cargo-llvm-cov" >&2; exit 2; }
-	@$(cargo) llvm-cov $(locked) --release -p rmm-core --summary-only --fail-under-lines 90 --ignore-filename-regex '(^|/)(tests|abi)/'
+	@CLOISTER_STEPS=20000 $(cargo) llvm-cov $(locked) --release -p rmm-core --summary-only --fail-under-lines 90 --ignore-filename-regex '(^|/)(tests|abi)/'
 
 .PHONY: clean
 clean: ## Remove what was built; what the set-up fetched stays
