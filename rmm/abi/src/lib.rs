@@ -3,6 +3,7 @@
 //! | Module | Interface | Source |
 //! |---|---|---|
 //! | [`rmi`] | host → RMM | DEN0137 1.0 |
+//! | [`rsi`] | Realm → RMM | DEN0137 1.0 |
 //! | [`el3`] | RMM ↔ EL3 firmware | RMM-EL3 interface 0.x |
 //! | [`manifest`] | boot manifest that EL3 leaves for the RMM | RMM-EL3 interface 0.x, boot manifest 0.1 to 0.5 |
 //! | [`smc`] | the SMC calling convention under all of them | DEN0028 |
@@ -15,6 +16,7 @@
 pub mod el3;
 pub mod manifest;
 pub mod rmi;
+pub mod rsi;
 pub mod smc;
 mod version;
 

@@ -1,5 +1,7 @@
 //! The Realm Management Interface, host → RMM (DEN0137 1.0, chapter B4).
 
+pub mod run;
+
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::{GRANULE_SIZE, Version, smc};
