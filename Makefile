@@ -92,9 +92,11 @@ payloads: image ## Build the EL3 monitor and the test programs
 	@tools/bare-metal-cargo.sh build --quiet -p el3-monitor
 	@tools/bare-metal-cargo.sh build --quiet -p ns-host
 	@tools/bare-metal-cargo.sh build --quiet -p el3-probe
+	@tools/bare-metal-cargo.sh build --quiet -p realm-payload
 	@$(emulator) image $(bare_metal)/el3-monitor target/payloads/el3-monitor.bin
 	@$(emulator) image $(bare_metal)/ns-host target/payloads/ns-host.img
 	@$(emulator) image $(bare_metal)/el3-probe target/payloads/el3-probe.img
+	@$(emulator) image $(bare_metal)/realm-payload target/payloads/realm-payload.img
 
 .PHONY: emulator
 emulator: setup-build

@@ -6,6 +6,7 @@ use crate::Machine;
 use crate::error::Fatal;
 use crate::granule::{GranuleAddress, GranuleError, GranuleTable, LockLedger, Lockable, Locked};
 use crate::realm::VmidTable;
+use crate::vgic::GicLimits;
 
 /// The state of the RMM that all CPUs share.
 #[derive(Debug)]
@@ -16,22 +17,25 @@ pub struct Rmm<'m> {
     /// Bits of a VMID.
     pub(crate) vmid_bits: u32,
     pub(crate) vmids: &'m VmidTable,
+    pub(crate) gic: GicLimits,
 }
 
 impl<'m> Rmm<'m> {
     /// An RMM that tracks these granules and offers these features, on CPUs with VMIDs of
-    /// `vmid_bits` bits, 8 or 16.
+    /// `vmid_bits` bits, 8 or 16, and with this GIC.
     pub const fn new(
         granules: GranuleTable<'m>,
         vmids: &'m VmidTable,
         features: FeatureRegister0,
         vmid_bits: u32,
+        gic: GicLimits,
     ) -> Self {
         Self {
             granules,
             features: features.word(),
             vmid_bits,
             vmids,
+            gic,
         }
     }
 }

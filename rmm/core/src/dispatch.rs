@@ -67,6 +67,8 @@ fn command<M: Machine>(
         fid::REC_AUX_COUNT => rmi::realm::rec_aux_count(context, x1),
         fid::REC_CREATE => rmi::rec::create(context, x1, x2, x3),
         fid::REC_DESTROY => rmi::rec::destroy(context, x1),
+        fid::REC_ENTER => rmi::run::enter(context, x1, x2),
+        fid::PSCI_COMPLETE => rmi::psci::complete(context, x1, x2, x3),
         fid::DATA_CREATE => rmi::data::create(context, [x1, x2, x3, x4, x5]),
         fid::DATA_CREATE_UNKNOWN => rmi::data::create_unknown(context, x1, x2, x3),
         fid::DATA_DESTROY => rmi::data::destroy(context, x1, x2),

@@ -17,12 +17,12 @@ pub struct CpuIdentification {
     pub pfr0: u64,
     /// `ID_AA64DFR0_EL1`.
     pub dfr0: u64,
-    /// `ID_AA64DFR1_EL1`.
-    pub dfr1: u64,
     /// `PMCR_EL0`; zero without a PMU.
     pub pmcr: u64,
     /// `ICH_VTR_EL2`; zero without the system registers of a GIC.
     pub ich_vtr: u64,
+    /// `ICC_CTLR_EL1`; zero without the system registers of a GIC.
+    pub icc_ctlr: u64,
     /// Longest SVE vector at EL2, in bits; zero without SVE.
     pub sve_vector_bits: u64,
 }
@@ -75,19 +75,6 @@ impl CpuIdentification {
         !matches!(field(self.dfr0, 8, 4), 0 | 0xf)
     }
 
-    /// Breakpoints − 1 and watchpoints − 1. A field of `DFR0` that is all ones refers to `DFR1`.
-    const fn debug_comparators(&self, shift_dfr0: u32, shift_dfr1: u32) -> u8 {
-        match (
-            field(self.dfr0, shift_dfr0, 4),
-            field(self.dfr1, shift_dfr1, 8),
-        ) {
-            (0xf, 0) => 0xf,
-            (0xf, many) if many > 0x3f => 0x3f,
-            (0xf, many) => many,
-            (few, _) => few,
-        }
-    }
-
     /// Feature register 0 of an RMM on this CPU.
     pub const fn feature_register_0(&self) -> FeatureRegister0 {
         let lpa2 = self.lpa2();
@@ -109,8 +96,9 @@ impl CpuIdentification {
             } else {
                 None
             },
-            breakpoints: self.debug_comparators(12, 8),
-            watchpoints: self.debug_comparators(20, 16),
+            // Of more than 16, which have their number in another register, the RMM switches 16.
+            breakpoints: field(self.dfr0, 12, 4),
+            watchpoints: field(self.dfr0, 20, 4),
             pmu_counters: if self.has_pmu() {
                 Some(field(self.pmcr, 11, 5))
             } else {
@@ -132,9 +120,9 @@ mod tests {
         mmfr0: 5,
         pfr0: 0,
         dfr0: 5 << 12 | 3 << 20,
-        dfr1: 0,
         pmcr: 6 << 11,
         ich_vtr: 3,
+        icc_ctlr: 0,
         sve_vector_bits: 0,
     };
 
@@ -231,16 +219,5 @@ mod tests {
             ..PLAIN
         };
         assert_eq!(own_kind.feature_register_0().pmu_counters, None);
-    }
-
-    #[test]
-    fn many_breakpoints_are_in_the_second_register() {
-        let cpu = CpuIdentification {
-            dfr0: 0xf << 12 | 0xf << 20,
-            dfr1: 31 << 8,
-            ..PLAIN
-        };
-        let features = cpu.feature_register_0();
-        assert_eq!((features.breakpoints, features.watchpoints), (31, 15));
     }
 }

@@ -15,7 +15,7 @@
 //! # Locks
 //!
 //! One bit of the record is the lock. There is no lock above granules, so calls on different
-//! granules never wait for each other. The commands of today lock one granule at a time.
+//! granules never wait for each other. [`LockLedger`] has the order.
 
 mod address;
 mod ledger;
@@ -26,8 +26,8 @@ mod table;
 pub use address::GranuleAddress;
 pub use ledger::LockLedger;
 pub use locked::{
-    Data, Delegated, GranuleError, InRealmWorld, InUse, Lockable, Locked, LockedState, Rd, Rec,
-    RecAux, Rtt, Undelegated, Wiped,
+    Data, Delegated, GranuleError, InRealmWorld, InUse, KeepsRealm, Lockable, Locked, LockedState,
+    Rd, Rec, RecAux, Rtt, Running, Undelegated, Wiped,
 };
 pub use record::{GranuleRecord, GranuleState};
 pub use table::{BankError, DramBanks, GranuleTable, MAX_DRAM_BANKS};

@@ -12,6 +12,11 @@
 //! | [`granule`] | state of every granule, locks, tokens for granules in motion |
 //! | `dispatch` | one match: function identifier → command; checks after every call |
 //! | `rmi` | one file per family of commands |
+//! | `run` | a REC in the CPU: what the RMM handles itself until it exits |
+//! | `rsi`, `psci` | what a Realm calls |
+//! | `exit` | the only place where registers of a REC become visible to the host |
+//! | [`cpu_view`] | what a Realm sees of the CPU |
+//! | [`vgic`] | the virtual interrupt controller |
 //! | [`rate_limit`] | how often the console may be used for errors |
 //! | [`error`] | *reply* (a code for the caller) and *fatal* (the RMM stops serving) |
 #![no_std]
@@ -22,18 +27,26 @@ extern crate std;
 
 pub mod boot;
 mod context;
+pub mod cpu_view;
 mod dispatch;
 pub mod error;
+mod exit;
 pub mod features;
 pub mod granule;
-mod machine;
+pub mod machine;
 mod measurement;
+mod psci;
 pub mod rate_limit;
 pub mod realm;
-mod rec;
+pub mod rec;
 mod rmi;
+mod rsi;
 pub mod rtt;
+mod run;
+mod syndrome;
+mod version;
+pub mod vgic;
 
 pub use context::Rmm;
 pub use dispatch::{Call, Reply};
-pub use machine::{GranuleWords, HostFault, Machine, WORDS_PER_GRANULE};
+pub use machine::{GranuleWords, HostFault, Machine, Run, WORDS_PER_GRANULE};

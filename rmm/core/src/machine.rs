@@ -1,5 +1,12 @@
 //! What the RMM asks of the machine it runs on.
 
+mod run;
+
+pub use run::{
+    Configuration, DebugRegisters, Departure, Exception, ExceptionKind, LIST_REGISTERS, Register,
+    Run,
+};
+
 use core::ops::Deref;
 use core::sync::atomic::AtomicU64;
 
@@ -7,7 +14,8 @@ use rmm_abi::GRANULE_SIZE;
 use rmm_abi::el3::ServiceCode;
 
 use crate::granule::{
-    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
+    Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated,
+    Wiped,
 };
 use crate::rtt::Invalidation;
 
@@ -26,7 +34,7 @@ pub struct HostFault;
 ///
 /// An implementation belongs to one CPU and is not shared with another. Methods take locked
 /// granules where the lock is what makes the operation sound.
-pub trait Machine {
+pub trait Machine: Run {
     /// A granule that can be reached for as long as this value lives.
     type Mapping<'m>: Deref<Target = GranuleWords>
     where
@@ -35,16 +43,53 @@ pub trait Machine {
     /// Makes the content of a locked granule reachable.
     fn map<'m, S: InRealmWorld>(&'m self, granule: &'m Locked<'_, S>) -> Self::Mapping<'m>;
 
-    /// Makes the descriptor of the Realm that owns a locked REC reachable. The REC keeps it in
-    /// place, so it need not be locked; words are changed by atomic operations only.
+    /// Makes the descriptor of the Realm that owns a REC reachable. The REC keeps it in place, so it
+    /// need not be locked; words are then changed by atomic operations only.
     fn map_owner<'m>(
         &'m self,
-        rec: &'m Locked<'_, Rec>,
+        rec: &'m impl KeepsRealm,
         owner: GranuleAddress,
     ) -> Self::Mapping<'m>;
 
+    /// Makes the content of a REC reachable that another CPU may be running. Only words that never
+    /// change are to be read.
+    fn map_constant<'m>(&'m self, rec: &'m Locked<'_, Rec>) -> Self::Mapping<'m>;
+
+    /// Makes the content of a REC reachable that this CPU runs.
+    fn map_running<'m>(&'m self, rec: &'m Running<'_>) -> Self::Mapping<'m>;
+
+    /// Makes the content of an auxiliary granule of a REC reachable that this CPU runs.
+    fn map_aux<'m>(&'m self, rec: &'m Running<'_>, aux: GranuleAddress) -> Self::Mapping<'m>;
+
     /// Overwrites every byte of a delegated granule with zero.
     fn wipe(&self, granule: &Locked<'_, Delegated>);
+
+    /// Overwrites every byte of a Realm's page with zero.
+    fn clear(&self, granule: &Locked<'_, Data>);
+
+    /// Copies parts of a granule of the host into words of the RMM's own, each word read once. A part
+    /// is the number of its first word and where it goes to.
+    ///
+    /// # Errors
+    ///
+    /// [`HostFault`]; the parts may have been written to.
+    fn read_host_parts<const PARTS: usize>(
+        &self,
+        source: GranuleAddress,
+        parts: [(usize, &mut [u64]); PARTS],
+    ) -> Result<(), HostFault>;
+
+    /// Writes the upper half of a granule of the host: these parts of it, zeroes elsewhere. A part is
+    /// the number of its first word in the granule and its words.
+    ///
+    /// # Errors
+    ///
+    /// [`HostFault`]; the half may have been written in part.
+    fn write_host_upper_half<const PARTS: usize>(
+        &self,
+        target: GranuleAddress,
+        parts: [(usize, &[u64]); PARTS],
+    ) -> Result<(), HostFault>;
 
     /// Copies a granule of the host into words of the RMM's own, each read once.
     ///

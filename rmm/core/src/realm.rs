@@ -13,6 +13,7 @@ use core::sync::atomic::Ordering;
 
 use rmm_abi::rmi::HashAlgorithm;
 
+use crate::cpu_view::Features;
 use crate::granule::GranuleAddress;
 use crate::machine::GranuleWords;
 use crate::measurement::{MEASUREMENT_WORDS, Measurement};
@@ -40,12 +41,14 @@ mod word {
     pub(super) const NEXT_REC_INDEX: usize = 2;
     pub(super) const TABLE_BASE: usize = 3;
     pub(super) const TABLE_SHAPE: usize = 4;
-    pub(super) const VMID: usize = 5;
-    pub(super) const HASH_ALGORITHM: usize = 6;
-    pub(super) const FLAGS: usize = 7;
-    pub(super) const LIMITS: usize = 8;
+    /// VMID and hash algorithm.
+    pub(super) const IDENTITY: usize = 5;
+    pub(super) const FEATURES: usize = 6;
     pub(super) const PERSONALIZATION: usize = 16;
-    pub(super) const RIM: usize = 24;
+    /// The RIM and the four REMs.
+    pub(super) const MEASUREMENTS: usize = 24;
+    /// For each CPU, in 16 bits, one more than the index of the REC that ran there last.
+    pub(super) const LAST_RECS: usize = 256;
 }
 
 impl<'g> Descriptor<'g> {
@@ -78,10 +81,11 @@ impl<'g> Descriptor<'g> {
             0,
         ];
         self.set(word::TABLE_SHAPE, u64::from_le_bytes(shape));
-        self.set(word::VMID, stage2.vmid.into());
-        self.set(word::HASH_ALGORITHM, parameters.hash_algorithm as u64);
-        self.set(word::FLAGS, parameters.flags);
-        self.set(word::LIMITS, u64::from_le_bytes(parameters.limits));
+        self.set(
+            word::IDENTITY,
+            u64::from(stage2.vmid) | (parameters.hash_algorithm as u64) << HASH_ALGORITHM_SHIFT,
+        );
+        self.set(word::FEATURES, features_word(parameters.features));
         for (offset, value) in parameters.personalization.iter().enumerate() {
             self.set(word::PERSONALIZATION + offset, *value);
         }
@@ -109,35 +113,72 @@ impl<'g> Descriptor<'g> {
 
     /// How the Realm's addresses are translated.
     pub(crate) fn stage2(self) -> Option<Stage2> {
-        let [ipa_width, start_level, start_tables, lpa2, ..] =
-            self.get(word::TABLE_SHAPE).to_le_bytes();
-        Some(Stage2 {
-            base: GranuleAddress::new(self.get(word::TABLE_BASE))?,
-            ipa_width,
-            start_level: start_level.cast_signed(),
-            start_tables,
-            lpa2: lpa2 != 0,
-            vmid: u16::try_from(self.get(word::VMID)).ok()?,
-        })
+        stage2_of_words(
+            self.get(word::TABLE_BASE),
+            self.get(word::TABLE_SHAPE),
+            self.get(word::IDENTITY),
+        )
     }
 
     pub(crate) fn hash_algorithm(self) -> HashAlgorithm {
-        if self.get(word::HASH_ALGORITHM) == HashAlgorithm::Sha256 as u64 {
-            HashAlgorithm::Sha256
-        } else {
-            HashAlgorithm::Sha512
-        }
+        hash_algorithm_of_word(self.get(word::IDENTITY))
+    }
+
+    /// The words that do not change while the Realm exists, for its RECs: they are understood by
+    /// [`stage2_of_words`], [`hash_algorithm_of_word`] and [`features_of_word`].
+    pub(crate) fn fixed_words(self) -> [u64; 4] {
+        [
+            word::TABLE_BASE,
+            word::TABLE_SHAPE,
+            word::IDENTITY,
+            word::FEATURES,
+        ]
+        .map(|word| self.get(word))
+    }
+
+    /// The Realm personalization value.
+    pub(crate) fn personalization(self) -> [u64; 8] {
+        core::array::from_fn(|offset| self.get(word::PERSONALIZATION + offset))
     }
 
     pub(crate) fn rim(self) -> Measurement {
-        Measurement::from_words(core::array::from_fn(|offset| self.get(word::RIM + offset)))
+        self.measurement(0)
     }
 
     pub(crate) fn set_rim(self, rim: &Measurement) {
-        let words: [u64; MEASUREMENT_WORDS] = rim.words();
+        self.set_measurement(0, rim);
+    }
+
+    /// Measurement register 0, the RIM, to 4. The descriptor is locked.
+    pub(crate) fn measurement(self, register: usize) -> Measurement {
+        let first = word::MEASUREMENTS + register * MEASUREMENT_WORDS;
+        Measurement::from_words(core::array::from_fn(|offset| self.get(first + offset)))
+    }
+
+    /// Sets a measurement register. The descriptor is locked.
+    pub(crate) fn set_measurement(self, register: usize, value: &Measurement) {
+        let first = word::MEASUREMENTS + register * MEASUREMENT_WORDS;
+        let words: [u64; MEASUREMENT_WORDS] = value.words();
         for (offset, value) in words.into_iter().enumerate() {
-            self.set(word::RIM + offset, value);
+            self.set(first + offset, value);
         }
+    }
+
+    /// Notes that the REC with an index is about to run on a CPU. True when another one of this Realm
+    /// was the last there. The descriptor need not be locked.
+    pub(crate) fn run_on(self, cpu: usize, rec_index: u64) -> bool {
+        const PER_WORD: usize = 4;
+        const MASK: u64 = 0xffff;
+        let word = &self.0[word::LAST_RECS + cpu / PER_WORD];
+        let shift = 16 * (cpu % PER_WORD);
+        let last = word.load(Ordering::Relaxed) >> shift & MASK;
+        let now = (rec_index + 1) & MASK;
+        if last == now {
+            return false;
+        }
+        // Other CPUs have other parts of the word, and only this one changes its own.
+        word.fetch_add((now.wrapping_sub(last)) << shift, Ordering::Relaxed);
+        last != 0
     }
 
     /// RECs that exist.
@@ -160,5 +201,72 @@ impl<'g> Descriptor<'g> {
     /// Index that the next REC must have.
     pub(crate) fn next_rec_index(self) -> u64 {
         self.get(word::NEXT_REC_INDEX)
+    }
+}
+
+const HASH_ALGORITHM_SHIFT: u32 = 16;
+
+/// How a Realm's addresses are translated, from three words of its descriptor.
+pub(crate) fn stage2_of_words(base: u64, shape: u64, identity: u64) -> Option<Stage2> {
+    let [ipa_width, start_level, start_tables, lpa2, ..] = shape.to_le_bytes();
+    let [low, high, ..] = identity.to_le_bytes();
+    Some(Stage2 {
+        base: GranuleAddress::new(base)?,
+        ipa_width,
+        start_level: start_level.cast_signed(),
+        start_tables,
+        lpa2: lpa2 != 0,
+        vmid: u16::from_le_bytes([low, high]),
+    })
+}
+
+/// Hash algorithm of a Realm, from a word of its descriptor.
+pub(crate) const fn hash_algorithm_of_word(identity: u64) -> HashAlgorithm {
+    if identity >> HASH_ALGORITHM_SHIFT == HashAlgorithm::Sha256 as u64 {
+        HashAlgorithm::Sha256
+    } else {
+        HashAlgorithm::Sha512
+    }
+}
+
+const HAS_SVE: u8 = 1 << 0;
+const HAS_PMU: u8 = 1 << 1;
+
+fn features_word(features: Features) -> u64 {
+    let mut flags = 0;
+    if features.sve_vector_length.is_some() {
+        flags |= HAS_SVE;
+    }
+    if features.pmu_counters.is_some() {
+        flags |= HAS_PMU;
+    }
+    u64::from_le_bytes([
+        flags,
+        features.sve_vector_length.unwrap_or(0),
+        features.breakpoints,
+        features.watchpoints,
+        features.pmu_counters.unwrap_or(0),
+        0,
+        0,
+        0,
+    ])
+}
+
+/// What a Realm may use of the CPU, from a word of its descriptor.
+pub(crate) const fn features_of_word(word: u64) -> Features {
+    let [flags, sve, breakpoints, watchpoints, counters, ..] = word.to_le_bytes();
+    Features {
+        sve_vector_length: if flags & HAS_SVE != 0 {
+            Some(sve)
+        } else {
+            None
+        },
+        pmu_counters: if flags & HAS_PMU != 0 {
+            Some(counters)
+        } else {
+            None
+        },
+        breakpoints,
+        watchpoints,
     }
 }

@@ -7,10 +7,12 @@
 pub(crate) mod data;
 pub(crate) mod features;
 pub(crate) mod granule;
+pub(crate) mod psci;
 pub(crate) mod realm;
 pub(crate) mod rec;
 pub(crate) mod ripas;
 pub(crate) mod rtt;
+pub(crate) mod run;
 pub(crate) mod unprotected;
 pub(crate) mod version;
 
@@ -69,7 +71,7 @@ fn realm_of<'t, M: Machine>(
 }
 
 /// Whether an address is a multiple of what an entry of a level translates.
-const fn is_aligned(address: u64, level: i8) -> bool {
+pub(crate) const fn is_aligned(address: u64, level: i8) -> bool {
     address & (Stage2::entry_size(level) - 1) == 0
 }
 

@@ -13,7 +13,7 @@ mod walk;
 
 pub(crate) use entry::{Entry, NonSecureMapping};
 pub use stage2::{Invalidation, Stage2};
-pub(crate) use walk::{Walk, walk, walk_in_locked_realm};
+pub(crate) use walk::{Walk, walk, walk_for_rec, walk_in_locked_realm};
 
 /// Entries of a table.
 pub const ENTRIES: usize = 512;

@@ -1,46 +1,59 @@
 //! This CPU, as the core asks of it.
 
+mod run;
+
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
 use rmm_abi::el3::{BootCode, ServiceCode};
 use rmm_core::granule::{
-    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
+    Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated,
+    Wiped,
 };
 use rmm_core::rtt::Invalidation;
 use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};
 
 use crate::fetch::{self, Fetches};
 use crate::memory::{Zeroer, host};
+use crate::realm_cpu::RealmCpu;
+use crate::resident::SwitchedState;
 use crate::sha::Sha;
 use crate::slot::{Mapping, Slots};
 use crate::tlb::{self, TlbMaintenance};
-use crate::{console, el3, park};
+use crate::vector_state::HostArea;
+use crate::{console, el3, identity, park};
 
 /// The CPU that runs this code.
 #[derive(Debug)]
-pub struct ThisCpu {
+pub struct ThisCpu<'a> {
+    number: usize,
     slots: Slots,
     zeroer: Zeroer,
     sha: Sha,
     tlb: TlbMaintenance,
     fetches: Fetches,
+    realm_cpu: RealmCpu,
+    state: SwitchedState<'a>,
 }
 
-impl ThisCpu {
-    /// This CPU, with the slots that boot found for it. A CPU that computes wrong digests does
-    /// not boot.
-    pub fn new(slots: Slots) -> Self {
+impl<'a> ThisCpu<'a> {
+    /// This CPU, with its number, the slots that boot found for it, and memory for the host's vector
+    /// registers. A CPU that computes wrong digests does not boot.
+    pub fn new(number: usize, slots: Slots, area: &'a HostArea) -> Self {
         let sha = Sha::of_this_cpu();
         if let Err(wrong) = sha.self_test() {
             park::refuse_boot(BootCode::Unknown, format_args!("{wrong}"));
         }
+        let id = identity::identify();
         Self {
+            number,
             slots,
             zeroer: Zeroer::of_this_cpu(),
             sha,
             tlb: TlbMaintenance::of_this_cpu(),
             fetches: Fetches::of_this_cpu(),
+            state: SwitchedState::of_this_cpu(area, &id),
+            realm_cpu: RealmCpu::of_this_cpu(&id),
         }
     }
 
@@ -53,15 +66,60 @@ impl ThisCpu {
     }
 }
 
-impl Machine for ThisCpu {
-    type Mapping<'m> = Mapping<'m>;
+impl Machine for ThisCpu<'_> {
+    type Mapping<'m>
+        = Mapping<'m>
+    where
+        Self: 'm;
 
     fn map<'m, S: InRealmWorld>(&'m self, granule: &'m Locked<'_, S>) -> Mapping<'m> {
         self.map_granule(granule.address())
     }
 
-    fn map_owner<'m>(&'m self, _rec: &'m Locked<'_, Rec>, owner: GranuleAddress) -> Mapping<'m> {
+    fn map_owner<'m>(&'m self, _rec: &'m impl KeepsRealm, owner: GranuleAddress) -> Mapping<'m> {
         self.map_granule(owner)
+    }
+
+    fn map_constant<'m>(&'m self, rec: &'m Locked<'_, Rec>) -> Mapping<'m> {
+        self.map_granule(rec.address())
+    }
+
+    fn map_running<'m>(&'m self, rec: &'m Running<'_>) -> Mapping<'m> {
+        self.map_granule(rec.address())
+    }
+
+    fn map_aux<'m>(&'m self, _rec: &'m Running<'_>, aux: GranuleAddress) -> Mapping<'m> {
+        self.map_granule(aux)
+    }
+
+    fn clear(&self, granule: &Locked<'_, Data>) {
+        self.zeroer
+            .zero_granule(&self.map_granule(granule.address()));
+    }
+
+    fn read_host_parts<const PARTS: usize>(
+        &self,
+        source: GranuleAddress,
+        parts: [(usize, &mut [u64]); PARTS],
+    ) -> Result<(), HostFault> {
+        let source = self.slots.map_host(source)?;
+        for (first, into) in parts {
+            host::read_words(&source, first, into)?;
+        }
+        Ok(())
+    }
+
+    fn write_host_upper_half<const PARTS: usize>(
+        &self,
+        target: GranuleAddress,
+        parts: [(usize, &[u64]); PARTS],
+    ) -> Result<(), HostFault> {
+        let target = self.slots.map_host_writable(target)?;
+        host::clear_upper_half(&target, self.zeroer)?;
+        for (first, from) in parts {
+            host::write_words(&target, first, from)?;
+        }
+        Ok(())
     }
 
     fn wipe(&self, granule: &Locked<'_, Delegated>) {

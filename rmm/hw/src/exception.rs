@@ -26,12 +26,11 @@ const SYNCHRONOUS_OF_RMM: u64 = 0;
 /// Exception class "data abort from the same exception level".
 const DATA_ABORT_SAME_EL: u64 = 0x25;
 
-/// Whether a data abort is one that a read of another world's memory, or of none, answers with:
+/// Whether a data abort is one that an access to another world's memory, or to none, answers with:
 /// granule protection fault (0x28) or synchronous external abort (0x10). On a walk, which is
 /// of the RMM's own tables, they have other codes.
 const fn is_expectable(syndrome: u64) -> bool {
-    const WRITE: u64 = 1 << 6;
-    syndrome & WRITE == 0 && matches!(syndrome & 0x3f, 0x10 | 0x28)
+    matches!(syndrome & 0x3f, 0x10 | 0x28)
 }
 
 #[unsafe(no_mangle)]

@@ -43,35 +43,6 @@ pub fn physical_address_bits() -> u8 {
     .physical_address_bits()
 }
 
-/// Keeps what the RMM does out of the performance counters, which the host programs and EL3 does not
-/// switch, on this CPU.
-pub fn hide_from_counters() {
-    const HPMD: u64 = 1 << 17;
-    const HCCD: u64 = 1 << 23;
-    let dfr0 = ID_AA64DFR0_EL1.get();
-    let id = CpuIdentification {
-        dfr0,
-        ..Default::default()
-    };
-    if !id.has_pmu() {
-        return;
-    }
-    // SAFETY: the CPU has a PMU. EL3 keeps this register for each world. All event counters stay
-    // those of EL1 and EL0 (HPMN), as they are out of reset.
-    unsafe {
-        asm!(
-            "mrs {counters}, pmcr_el0",
-            "ubfx {counters}, {counters}, #11, #5",
-            "orr {counters}, {counters}, {hidden}",
-            "msr mdcr_el2, {counters}",
-            "isb",
-            counters = out(reg) _,
-            hidden = in(reg) HPMD | HCCD,
-            options(nomem, nostack, preserves_flags),
-        );
-    }
-}
-
 /// Reads the identification registers of this CPU.
 pub fn identify() -> CpuIdentification {
     let mut id = CpuIdentification {
@@ -80,8 +51,6 @@ pub fn identify() -> CpuIdentification {
         dfr0: ID_AA64DFR0_EL1.get(),
         ..Default::default()
     };
-    // SAFETY: reading an identification register has no effect.
-    unsafe { asm!("mrs {0}, id_aa64dfr1_el1", out(reg) id.dfr1, options(nomem, nostack)) };
     if id.has_gic_registers() {
         // SAFETY: the CPU has these registers. ICH_VTR_EL2 needs the system register interface of
         // the GIC switched on, which is how the RMM uses it; EL3 keeps the host's setting.
@@ -90,8 +59,10 @@ pub fn identify() -> CpuIdentification {
                 "msr icc_sre_el2, {sre}",
                 "isb",
                 "mrs {vtr}, ich_vtr_el2",
+                "mrs {ctlr}, icc_ctlr_el1",
                 sre = in(reg) 0xf_u64,
                 vtr = out(reg) id.ich_vtr,
+                ctlr = out(reg) id.icc_ctlr,
                 options(nostack),
             );
         }

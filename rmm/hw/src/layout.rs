@@ -42,7 +42,7 @@ pub const PER_CPU_SHIFT: u64 = 17;
 /// Offset of the stack's lowest byte; the page below is a guard.
 pub const STACK: u64 = PAGE;
 /// Bytes of a stack.
-pub const STACK_SIZE: u64 = 6 * PAGE;
+pub const STACK_SIZE: u64 = 10 * PAGE;
 /// Offset of the exception stack's lowest byte; the page below is a guard.
 pub const EXCEPTION_STACK: u64 = STACK + STACK_SIZE + PAGE;
 /// Bytes of an exception stack.

@@ -13,6 +13,10 @@
 //! | [`el3`] | calls to EL3 |
 //! | [`cpu`] | the core's `Machine` on this CPU |
 //! | [`identity`] | what this CPU is: number, identification registers |
+//! | `run.S` | into a Realm and back |
+//! | [`realm_cpu`] | EL2's controls: what traps, which tables translate |
+//! | [`system_state`], [`vector_state`], [`debug_state`], [`pmu_state`], [`gic_state`] | registers that are the host's or a Realm's |
+//! | [`resident`] | all of these on one CPU, and throwing a Realm out when the RMM stops |
 //! | [`console`] | one PL011, shared with other worlds |
 //! | [`fetch`] | instruction fetches see what was written |
 //! | [`exception`] | vectors: expected faults become values, others end in a report |
@@ -38,11 +42,15 @@ pub mod console;
 #[cfg(target_os = "none")]
 pub mod cpu;
 #[cfg(target_os = "none")]
+pub mod debug_state;
+#[cfg(target_os = "none")]
 pub mod el3;
 #[cfg(target_os = "none")]
 pub mod exception;
 #[cfg(target_os = "none")]
 pub mod fetch;
+#[cfg(target_os = "none")]
+pub mod gic_state;
 #[cfg(target_os = "none")]
 pub mod identity;
 #[cfg(target_os = "none")]
@@ -52,11 +60,21 @@ pub mod memory;
 #[cfg(target_os = "none")]
 pub mod park;
 #[cfg(target_os = "none")]
+pub mod pmu_state;
+#[cfg(target_os = "none")]
+pub mod realm_cpu;
+#[cfg(target_os = "none")]
+pub mod resident;
+#[cfg(target_os = "none")]
 pub mod simd;
 #[cfg(target_os = "none")]
 pub mod slot;
 #[cfg(target_os = "none")]
+pub mod system_state;
+#[cfg(target_os = "none")]
 pub mod translation;
+#[cfg(target_os = "none")]
+pub mod vector_state;
 
 #[cfg(target_os = "none")]
 mod entry;

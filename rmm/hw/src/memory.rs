@@ -28,6 +28,11 @@ impl Zeroer {
         }
     }
 
+    /// Bytes that `DC ZVA` zeroes; `None` when it may not be used.
+    pub(crate) const fn block(self) -> Option<u64> {
+        self.block
+    }
+
     /// Overwrites a mapped granule with zeroes.
     pub fn zero_granule(self, granule: &Mapping<'_>) {
         // SAFETY: the mapping gives a whole page to write.
@@ -126,8 +131,9 @@ pub(crate) fn recovery(instruction: u64) -> Option<u64> {
         end: &raw const rmm_probe_load_end,
         next: &raw const rmm_probe_fault,
     };
-    [probe, host::recoverable()]
+    host::recoverable()
         .into_iter()
+        .chain([probe])
         .find(|range| (range.first as u64..range.end as u64).contains(&instruction))
         .map(|range| range.next as u64)
 }

@@ -12,7 +12,7 @@ use rmm_abi::el3::BootCode;
 use rmm_abi::smc::NOT_SUPPORTED;
 use rmm_core::boot::MAX_CPUS;
 
-use crate::{console, el3, identity};
+use crate::{console, el3, identity, resident};
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
@@ -49,6 +49,7 @@ pub fn refuse(code: BootCode) -> ! {
 /// Answers every call of this CPU with "not supported". X4 stays the caller's, as in every reply
 /// that has no output there.
 pub fn park() -> ! {
+    resident::evict();
     let mut x4 = last_call().map_or(0, |x4| x4.load(Ordering::Relaxed));
     loop {
         let call = el3::request_complete(&[NOT_SUPPORTED, 0, 0, 0, x4]);

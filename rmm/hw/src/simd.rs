@@ -9,15 +9,18 @@ use core::arch::asm;
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, ID_AA64PFR1_EL1, Readable};
 
 /// Fields of `CPTR_EL2` with host extensions that let vector instructions run.
-const FLOATING_POINT: u64 = 3 << 20; // FPEN
-const SVE: u64 = 3 << 16; // ZEN
-const SME: u64 = 3 << 24; // SMEN
+pub(crate) const FLOATING_POINT: u64 = 3 << 20; // FPEN
+pub(crate) const SVE: u64 = 3 << 16; // ZEN
+pub(crate) const SME: u64 = 3 << 24; // SMEN
 
-/// `ZCR_EL2` that asks for the longest vectors that EL3 allows.
-const LONGEST: u64 = 0xf;
+/// `ZCR_EL2` that asks for the longest vectors that EL3 allows; with [`ALL_INSTRUCTIONS`] also
+/// `SMCR_EL2` for streaming mode.
+pub(crate) const LONGEST: u64 = 0xf;
+/// `SMCR_EL2.FA64`: streaming mode has all instructions, if EL3 allows that.
+const ALL_INSTRUCTIONS: u64 = 1 << 31;
 
 /// `SVCR.SM`: vector registers are those of streaming mode.
-const STREAMING: u64 = 1;
+pub(crate) const STREAMING: u64 = 1;
 
 /// What this CPU's vector registers are.
 #[derive(Clone, Copy, Debug)]
@@ -29,18 +32,32 @@ pub struct VectorUnit {
 impl VectorUnit {
     /// Asks the CPU, and makes its vectors as long as they get. To be called when the CPU comes up.
     ///
-    /// After that the length is left alone. Where EL3 gives each world a `ZCR_EL2`, that of the
-    /// RMM stays at the longest, so that saving a register saves all of it. Where the worlds share
-    /// it, it says how much of a register its user can reach, and no more needs to be saved.
+    /// After that the length is left alone, but for a Realm's time. Where EL3 gives each world a
+    /// `ZCR_EL2`, that of the RMM stays at the longest, so that saving a register saves all of it.
+    /// Where the worlds share it, it says how much of a register its user can reach, and no more
+    /// needs to be saved. `SMCR_EL2` is the same for streaming mode.
     pub fn of_this_cpu() -> Self {
         let unit = Self {
             sve: ID_AA64PFR0_EL1.get() >> 32 & 0xf != 0,
             sme: ID_AA64PFR1_EL1.get() >> 24 & 0xf != 0,
         };
-        if let Some(_open) = unit.open().filter(|_| unit.sve) {
-            // SAFETY: there is SVE and it does not trap. Longer vectors lose nothing.
-            unsafe {
-                asm!("msr s3_4_c1_c2_0, {0}", "isb", in(reg) LONGEST, options(nostack, preserves_flags));
+        if let Some(_open) = unit.open() {
+            if unit.sve {
+                // SAFETY: there is SVE and it does not trap. Longer vectors lose nothing.
+                unsafe {
+                    asm!("msr s3_4_c1_c2_0, {0}", "isb", in(reg) LONGEST, options(nostack, preserves_flags));
+                }
+            }
+            if unit.sme {
+                // SAFETY: there is SME and it does not trap. Longer vectors lose nothing.
+                unsafe {
+                    asm!(
+                        "msr s3_4_c1_c2_6, {0}",
+                        "isb",
+                        in(reg) LONGEST | ALL_INSTRUCTIONS,
+                        options(nostack, preserves_flags),
+                    );
+                }
             }
         }
         unit
@@ -51,16 +68,27 @@ impl VectorUnit {
         self.sve
     }
 
+    /// Whether there is streaming mode.
+    pub fn has_sme(self) -> bool {
+        self.sme
+    }
+
+    /// Fields of `CPTR_EL2` that trap what this CPU has.
+    pub(crate) fn fields(self) -> u64 {
+        let mut fields = FLOATING_POINT;
+        if self.sve {
+            fields |= SVE;
+        }
+        if self.sme {
+            fields |= SME;
+        }
+        fields
+    }
+
     /// Lifts the traps until the result is dropped. `None` in streaming mode, in which most vector
     /// instructions do not exist.
     pub fn open(self) -> Option<OpenVectorUnit> {
-        let mut allowed = FLOATING_POINT;
-        if self.sve {
-            allowed |= SVE;
-        }
-        if self.sme {
-            allowed |= SME;
-        }
+        let allowed = self.fields();
         let traps: u64;
         // SAFETY: lifting traps changes nothing for code that uses no vector registers, which is
         // all compiled code: the target is without them.

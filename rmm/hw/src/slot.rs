@@ -79,6 +79,11 @@ pub struct Mapping<'s>(UsedSlot<'s>);
 #[must_use = "dropping a mapping unmaps the granule"]
 pub struct HostMapping<'s>(UsedSlot<'s>);
 
+/// A granule of the host that is mapped on this CPU for writing. Dropping it unmaps the granule.
+#[derive(Debug)]
+#[must_use = "dropping a mapping unmaps the granule"]
+pub struct WritableHostMapping<'s>(UsedSlot<'s>);
+
 impl Slots {
     /// The slots of a CPU; `None` when none were prepared.
     ///
@@ -129,6 +134,27 @@ impl Slots {
         }
         Ok(HostMapping(
             self.fill(page(granule, Attributes::HostMemory)),
+        ))
+    }
+
+    /// Maps a granule of the host, or what the host says is one, to write to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`map_host`](Self::map_host).
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_host_writable(
+        &self,
+        granule: GranuleAddress,
+    ) -> Result<WritableHostMapping<'_>, HostFault> {
+        if granule.get() >= self.address_limit {
+            return Err(HostFault);
+        }
+        Ok(WritableHostMapping(
+            self.fill(page(granule, Attributes::WritableHostMemory)),
         ))
     }
 
@@ -195,6 +221,13 @@ impl HostMapping<'_> {
     /// Where the granule's words are.
     pub(crate) fn start(&self) -> *const u64 {
         self.0.address() as *const u64
+    }
+}
+
+impl WritableHostMapping<'_> {
+    /// Where the granule's words are.
+    pub(crate) fn start(&self) -> *mut u64 {
+        self.0.address() as *mut u64
     }
 }
 

@@ -19,4 +19,6 @@ mod maintenance;
 mod operand;
 
 #[cfg(target_os = "none")]
-pub use maintenance::{TlbMaintenance, publish, vmid_bits};
+pub use maintenance::{
+    LONG_ADDRESSES, TlbMaintenance, forget_on_this_cpu, publish, stage_2_control, vmid_bits,
+};

@@ -48,6 +48,8 @@ pub enum Attributes {
     NonSecureDevice,
     /// Memory of the host, read only.
     HostMemory,
+    /// Memory of the host.
+    WritableHostMemory,
 }
 
 impl Attributes {
@@ -62,6 +64,7 @@ impl Attributes {
             Self::RealmDevice => COMMON | DEVICE,
             Self::NonSecureDevice => COMMON | DEVICE | NON_SECURE,
             Self::HostMemory => COMMON | NON_SECURE | READ_ONLY,
+            Self::WritableHostMemory => COMMON | NON_SECURE,
         }
     }
 }

@@ -11,6 +11,13 @@
     b       save_frame
 .endm
 
+.macro from_realm kind
+    .balign 0x80
+    stp     x0, x1, [sp, #-16]!
+    mov     x1, #\kind
+    b       rmm_leave_realm
+.endm
+
 .section .text.vectors, "ax"
 .balign 0x800
 .global exception_vectors
@@ -25,16 +32,15 @@ exception_vectors:
     vector 5
     vector 6
     vector 7
-    // From below, AArch64.
-    vector 8
-    vector 9
-    vector 10
-    vector 11
-    // From below, AArch32.
-    vector 12
-    vector 13
-    vector 14
-    vector 15
+    // From below, AArch64, then AArch32: a Realm, whose `rmm_run` goes on.
+    from_realm 0
+    from_realm 1
+    from_realm 2
+    from_realm 3
+    from_realm 0
+    from_realm 1
+    from_realm 2
+    from_realm 3
 
 save_frame:
     stp     x2, x3, [sp, #16 * 1]

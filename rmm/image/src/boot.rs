@@ -11,6 +11,7 @@ use rmm_core::boot::{
 };
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
+use rmm_core::vgic::GicLimits;
 use rmm_hw::layout::{self, PAGE};
 use rmm_hw::memory::{Zeroer, can_read};
 use rmm_hw::translation::{self, Attributes, MapError, Tables};
@@ -144,11 +145,20 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
         plan.whole().size >> 10,
         plan.whole().base,
     ));
-    let features = identity::identify().feature_register_0();
+    let id = identity::identify();
+    let features = id.feature_register_0();
     console::line(format_args!("feature register 0: {:#x}", features.word()));
 
     let table = GranuleTable::new(manifest.dram, records).ok_or(BootError::NoDram)?;
-    RMM.call_once(|| Rmm::new(table, &VMIDS, features, tlb::vmid_bits()));
+    RMM.call_once(|| {
+        Rmm::new(
+            table,
+            &VMIDS,
+            features,
+            tlb::vmid_bits(),
+            GicLimits::new(&id),
+        )
+    });
     announce_cpus(parameters.cpus);
     Ok(parameters.cpu)
 }

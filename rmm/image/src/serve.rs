@@ -6,6 +6,7 @@ use rmm_abi::el3::BootCode;
 use rmm_core::Rmm;
 use rmm_hw::cpu::ThisCpu;
 use rmm_hw::slot::Slots;
+use rmm_hw::vector_state::HostArea;
 use rmm_hw::{el3, identity, park};
 use spin::Once;
 
@@ -19,14 +20,17 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
     let slots = u32::try_from(number)
         .ok()
         .and_then(|number| unsafe { Slots::of_this_cpu(number) });
-    let (Some(rmm), Some(slots), Some(last_x4)) = (RMM.get(), slots, park::last_call()) else {
+    let index = usize::try_from(number).ok();
+    let (Some(rmm), Some(index), Some(slots), Some(last_x4)) =
+        (RMM.get(), index, slots, park::last_call())
+    else {
         park::give_up(format_args!("CPU {number} is not prepared"));
     };
     if park::stopped() {
         park::refuse(BootCode::Unknown);
     }
-    identity::hide_from_counters();
-    let this = ThisCpu::new(slots);
+    let area = HostArea::new();
+    let this = ThisCpu::new(index, slots, &area);
     let mut call = el3::boot_complete(BootCode::Success);
     identity::set_serving();
     while !park::stopped() {

@@ -70,6 +70,9 @@ pub(crate) struct MachineArgs {
     /// The program at NS-EL2, in the arm64 Linux Image format.
     #[arg(long, default_value = "target/payloads/ns-host.img")]
     pub(crate) normal_world: PathBuf,
+    /// What the test host runs inside Realms, as a flat file.
+    #[arg(long, default_value = "target/payloads/realm-payload.img")]
+    pub(crate) realm_payload: PathBuf,
     /// Number of CPUs.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) smp: u32,
@@ -95,7 +98,7 @@ impl MachineArgs {
             monitor: self.monitor.clone(),
             rmm: (!self.no_rmm).then(|| self.rmm.clone()),
             normal_world: self.normal_world.clone(),
-            initrd: None,
+            initrd: Some(self.realm_payload.clone()),
             cpus: self.smp,
             memory: self.memory.clone(),
             clock,

@@ -78,7 +78,10 @@ impl Machine {
                 Some(&self.normal_world),
                 "`make payloads` builds ns-host, `make setup` fetches the Debian kernel",
             ),
-            (self.initrd.as_ref(), "it was given with --initrd"),
+            (
+                self.initrd.as_ref(),
+                "`make payloads` builds realm-payload.img",
+            ),
         ];
         for (path, hint) in files {
             if let Some(path) = path.filter(|path| !path.is_file()) {

@@ -15,7 +15,7 @@ struct Bench {
 impl Bench {
     fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for file in ["monitor", "rmm", "normal-world"] {
+        for file in ["monitor", "rmm", "normal-world", "realm-payload"] {
             fs::write(folder.path().join(file), "x").unwrap();
         }
         let qemu = folder.path().join("qemu");
@@ -37,6 +37,7 @@ impl Bench {
             ("--monitor", "monitor"),
             ("--rmm", "rmm"),
             ("--normal-world", "normal-world"),
+            ("--realm-payload", "realm-payload"),
             ("--logs", "logs"),
         ] {
             program.arg(option).arg(self.path(file));

@@ -1,8 +1,14 @@
 //! An RMM next to the model of what it must do.
 
+mod exits;
 mod furniture;
+mod running;
+mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use exits::{assert_exit, exit, synchronous_exit};
+pub use scene::Scene;
 
 use rmm_abi::rmi::{FeatureRegister0, RealmParams, fid};
 use rmm_core::granule::GranuleState;
@@ -124,6 +130,13 @@ impl<'m> Bench<'m> {
         self
     }
 
+    /// Ends [`Self::quick`].
+    #[must_use]
+    pub fn thorough(mut self) -> Self {
+        self.thorough = true;
+        self
+    }
+
     /// The model as it is now.
     pub fn world(&self) -> &World {
         &self.world
@@ -137,6 +150,16 @@ impl<'m> Bench<'m> {
     /// How often each pair of a function and its X0 has been seen.
     pub fn outcomes(&self) -> &BTreeMap<(u64, u64), u64> {
         &self.outcomes
+    }
+
+    /// The CPU that calls are made on.
+    pub fn cpu(&self) -> &FakeCpu<'m> {
+        &self.cpu
+    }
+
+    /// Makes calls on another CPU from now on.
+    pub fn move_to(&mut self, cpu: usize) {
+        self.cpu = self.memory.cpu(cpu);
     }
 
     /// The machine.

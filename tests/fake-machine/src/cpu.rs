@@ -1,21 +1,24 @@
 //! The RMM's view of one CPU.
 
+mod execute;
+mod machine;
+mod memory_access;
+mod run;
+
 use std::cell::{Cell, RefCell};
-use std::ops::Deref;
+use std::collections::BTreeMap;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rmm_abi::el3::ServiceCode;
-use rmm_core::granule::{
-    Data, Delegated, GranuleAddress, InRealmWorld, Locked, Rec, Undelegated, Wiped,
-};
-use rmm_core::rtt::Invalidation;
-use rmm_core::{Call, GranuleWords, HostFault, Machine, Reply, Rmm, WORDS_PER_GRANULE};
-use sha2::block_api::{compress256, compress512};
+use rmm_core::granule::GranuleAddress;
+use rmm_core::{Call, GranuleWords, HostFault, Reply, Rmm, WORDS_PER_GRANULE};
 
 use crate::granule::{Access, Owner};
 use crate::interruption::Interruption;
 use crate::memory::Memory;
+use crate::registers::Registers;
 
 /// Ways in which EL3, or the RMM's own hardware layer, can be told to fail.
 #[derive(Debug, Default)]
@@ -60,8 +63,16 @@ pub struct FakeCpu<'m> {
     /// What happens at each step of the RMM.
     interruption: Interruption,
     waiting: Interruption,
-    /// Host granules that the present call has read.
-    host_granules_read: RefCell<Vec<u64>>,
+    /// Words of host granules that the present call has read, a bit for each.
+    host_words_read: RefCell<BTreeMap<u64, [u64; WORDS_PER_GRANULE / 64]>>,
+    /// What is in the registers; taken out while a program of a REC has them.
+    registers: RefCell<Option<Box<Registers>>>,
+    /// The REC whose registers those are.
+    loaded: Cell<Option<u64>>,
+    /// RECs that were loaded, ever.
+    loads: Cell<u64>,
+    /// A physical interrupt waits for the Realm to leave.
+    interrupt_pending: Cell<bool>,
 }
 
 /// A granule that the RMM has mapped.
@@ -90,10 +101,11 @@ impl Drop for FakeMapping<'_> {
 
 impl<'m> FakeCpu<'m> {
     pub(crate) fn new(memory: &'m Memory, number: usize) -> Self {
+        let identity = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);
         Self {
             memory,
             number,
-            identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed),
+            identity,
             mapped: Cell::new(0),
             el3_calls: Cell::new(0),
             in_call: Cell::new(false),
@@ -101,7 +113,11 @@ impl<'m> FakeCpu<'m> {
             waits_alone: Cell::new(0),
             interruption: Interruption::default(),
             waiting: Interruption::default(),
-            host_granules_read: RefCell::default(),
+            host_words_read: RefCell::default(),
+            registers: RefCell::default(),
+            loaded: Cell::new(None),
+            loads: Cell::new(0),
+            interrupt_pending: Cell::new(false),
         }
     }
 
@@ -120,14 +136,22 @@ impl<'m> FakeCpu<'m> {
     /// # Panics
     ///
     /// When the call ends with a fatal condition, leaves a granule mapped, waits for a lock that
-    /// nobody will release, or reads a granule of the host more than once.
+    /// nobody will release, reads a word of the host more than once, leaves a REC in the CPU, or
+    /// does not give the host its registers back.
     pub fn call(&self, rmm: &Rmm<'_>, call: &Call) -> Reply {
-        self.host_granules_read.borrow_mut().clear();
+        self.host_words_read.borrow_mut().clear();
+        let loads = self.loads.get();
         let reply = match self.under_way(|| rmm.call(self, call)) {
             Ok(reply) => reply,
             Err(fatal) => panic!("fatal: {fatal}; call {call:x?}"),
         };
         assert_eq!(self.mapped.get(), 0, "granules left mapped by {call:x?}");
+        if self.loads.get() != loads {
+            assert_eq!(self.loaded.get(), None, "a REC left in the CPU by {call:x?}");
+            let registers = self.registers.borrow();
+            let registers = registers.as_ref().expect("there since the first load");
+            registers.assert_the_hosts(self.identity);
+        }
         reply
     }
 
@@ -140,6 +164,11 @@ impl<'m> FakeCpu<'m> {
     /// From now on `waiting` runs whenever the RMM on this CPU waits for a lock.
     pub fn when_waiting(&self, waiting: impl FnMut() + 'static) {
         self.waiting.set(Box::new(waiting));
+    }
+
+    /// A physical interrupt comes to this CPU: the Realm leaves it before its next instruction.
+    pub fn pend_interrupt(&self) {
+        self.interrupt_pending.set(true);
     }
 
     /// Does what a call does, so that a wait without an end is noticed.
@@ -172,22 +201,26 @@ impl<'m> FakeCpu<'m> {
         FakeMapping { cpu: self, access }
     }
 
-    /// Reads each word of a granule of the host once, and may find it gone at any of them.
+    /// Reads words of a granule of the host, and may find it gone at any of them.
     fn host_words(
         &self,
         source: GranuleAddress,
+        words: Range<usize>,
         mut into: impl FnMut(usize, u64),
     ) -> Result<(), HostFault> {
         let address = source.get();
-        let mut read = self.host_granules_read.borrow_mut();
-        if self.in_call.get() {
-            assert!(
-                !read.contains(&address),
-                "{address:#x} is read twice by one call"
-            );
-            read.push(address);
-        }
-        for word in 0..WORDS_PER_GRANULE {
+        let mut read = self.host_words_read.borrow_mut();
+        let read = read.entry(address).or_default();
+        for word in words {
+            if self.in_call.get() {
+                let (index, bit) = (word / 64, 1 << (word % 64));
+                assert_eq!(
+                    read[index] & bit,
+                    0,
+                    "word {word} of {address:#x} is read twice by one call"
+                );
+                read[index] |= bit;
+            }
             self.memory.before_host_read(address, word);
             into(
                 word,
@@ -200,146 +233,11 @@ impl<'m> FakeCpu<'m> {
     }
 }
 
-impl Machine for FakeCpu<'_> {
-    type Mapping<'m>
-        = FakeMapping<'m>
-    where
-        Self: 'm;
-
-    fn map<'m, S: InRealmWorld>(&'m self, granule: &'m Locked<'_, S>) -> FakeMapping<'m> {
-        self.access(granule.address().get(), true)
-    }
-
-    fn map_owner<'m>(
-        &'m self,
-        _rec: &'m Locked<'_, Rec>,
-        owner: GranuleAddress,
-    ) -> FakeMapping<'m> {
-        self.access(owner.get(), false)
-    }
-
-    fn wipe(&self, granule: &Locked<'_, Delegated>) {
-        let address = granule.address().get();
-        self.memory.assert_unreachable(address);
-        let mapping = self.access(address, true);
-        for word in mapping
-            .access
-            .granule()
-            .touched_words()
-            .into_iter()
-            .flatten()
-        {
+impl FakeMapping<'_> {
+    /// Overwrites every word with zero.
+    fn zero(&self) {
+        for word in self.access.granule().touched_words().into_iter().flatten() {
             word.store(0, Ordering::Relaxed);
         }
-        if self.memory.el3().leave_mapped.load(Ordering::SeqCst) {
-            self.mapped.set(self.mapped.get() + 1);
-        }
-    }
-
-    fn read_host(
-        &self,
-        source: GranuleAddress,
-        into: &mut [u64; WORDS_PER_GRANULE],
-    ) -> Result<(), HostFault> {
-        self.host_words(source, |word, value| into[word] = value)
-    }
-
-    fn copy_from_host(
-        &self,
-        source: GranuleAddress,
-        into: &Locked<'_, Delegated>,
-    ) -> Result<(), HostFault> {
-        let address = into.address().get();
-        self.memory.assert_unreachable(address);
-        let target = self.access(address, true);
-        self.host_words(source, |word, value| {
-            target[word].store(value, Ordering::Relaxed);
-        })
-    }
-
-    fn sha256(&self, state: &mut [u32; 8], blocks: &[AtomicU64]) {
-        let (blocks, rest) = blocks.as_chunks::<8>();
-        assert!(rest.is_empty(), "not whole blocks");
-        for block in blocks {
-            let mut bytes = [0; 64];
-            fill(&mut bytes, block);
-            compress256(state, &[bytes]);
-        }
-    }
-
-    fn sha512(&self, state: &mut [u64; 8], blocks: &[AtomicU64]) {
-        let (blocks, rest) = blocks.as_chunks::<16>();
-        assert!(rest.is_empty(), "not whole blocks");
-        for block in blocks {
-            let mut bytes = [0; 128];
-            fill(&mut bytes, block);
-            compress512(state, &[bytes]);
-        }
-    }
-
-    fn clean_for_fetches(&self, granule: &Locked<'_, Data>) {
-        self.interruption.run();
-        self.memory.clean(granule.address().get());
-    }
-
-    fn forget_instructions(&self) {
-        self.interruption.run();
-        self.memory.count_forgotten_instructions();
-    }
-
-    fn publish_tables(&self) {
-        self.interruption.run();
-        self.memory.count_publication();
-    }
-
-    fn invalidate(&self, invalidation: &Invalidation) {
-        self.interruption.run();
-        self.memory.invalidate(invalidation);
-    }
-
-    fn delegate(&self, granule: &Locked<'_, Undelegated>) -> Result<(), ServiceCode> {
-        self.move_granule(granule.address().get(), Owner::NonSecure, Owner::Realm)
-    }
-
-    fn undelegate(&self, granule: &Locked<'_, Wiped>) -> Result<(), ServiceCode> {
-        let address = granule.address().get();
-        self.memory.assert_unreachable(address);
-        if self.memory.el3().refuse_undelegate.load(Ordering::SeqCst) {
-            return Err(ServiceCode::BadPas);
-        }
-        self.move_granule(address, Owner::Realm, Owner::NonSecure)
-    }
-
-    fn relax(&self) {
-        self.waiting.run();
-        if self.in_call.get() {
-            let since = self.waiting_since.get().unwrap_or_else(Instant::now);
-            self.waiting_since.set(Some(since));
-            let alone = self.memory.calls_under_way().load(Ordering::SeqCst) == 1;
-            self.waits_alone
-                .set(if alone { self.waits_alone.get() + 1 } else { 0 });
-            // Another CPU may have released the lock and ended its call since this one looked.
-            assert!(
-                self.waits_alone.get() < MOST_WAITS_ALONE,
-                "this CPU waits for a lock, and no other CPU serves a call"
-            );
-            assert!(
-                since.elapsed() < LONGEST_WAIT,
-                "the wait for a lock does not end"
-            );
-        }
-        std::thread::yield_now();
-    }
-
-    fn mapped_granules(&self) -> usize {
-        self.waiting_since.set(None);
-        self.mapped.get()
-    }
-}
-
-/// The bytes of words as they are in memory.
-fn fill(bytes: &mut [u8], words: &[AtomicU64]) {
-    for (bytes, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-        *bytes = word.load(Ordering::Relaxed).to_le_bytes();
     }
 }

@@ -72,6 +72,11 @@ impl Granule {
             .is_ok()
     }
 
+    /// Whether a CPU has it mapped for itself.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapped.load(Ordering::SeqCst) != 0
+    }
+
     /// The content, which from now on takes memory.
     pub(crate) fn words(&self) -> &Words {
         self.words

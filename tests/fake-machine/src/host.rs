@@ -1,4 +1,4 @@
-//! What the host does while the RMM reads its memory.
+//! What the host does while the RMM reads or writes its memory.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use crate::Memory;
 
 type Hook = Box<dyn FnMut(&Memory, u64, usize) + Send>;
 
-/// Something that happens before the RMM reads a word of the host's memory.
+/// Something that happens before the RMM reads, or writes, a word of the host's memory.
 #[derive(Default)]
 pub(crate) struct HostHook {
     armed: AtomicBool,

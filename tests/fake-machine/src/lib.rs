@@ -5,9 +5,11 @@
 //! things, and the end of the test for the RMM, which must never let it come to that. An owner
 //! that changes while the RMM is in the middle of an access ends the test too.
 //!
-//! A Realm runs only as far as its address translation goes: [`Memory::translate`] walks the tables
-//! as the MMU does and remembers what it found until the RMM says to forget it. Whatever the RMM
-//! forgets to say ends the test.
+//! [`Memory::translate`] walks a Realm's tables as the MMU does and remembers what it found until the
+//! RMM says to forget it. Whatever the RMM forgets to say ends the test.
+//!
+//! A REC executes the program that a test gives it ([`Memory::program`]): an `async` block whose
+//! [`Instruction`]s come to the RMM where a CPU would bring them there.
 //!
 //! [`Bench`] puts an RMM on such a machine next to the model of the specification and holds every
 //! reply against it.
@@ -36,11 +38,15 @@ mod host;
 mod interruption;
 mod memory;
 mod mmu;
+mod realm;
+mod registers;
 mod snapshot;
 
-pub use bench::{Bench, PAGE, realm_params};
+pub use bench::{Bench, PAGE, Scene, assert_exit, exit, realm_params, synchronous_exit};
 pub use cpu::{El3Script, FakeCpu, FakeMapping};
 pub use granule::Owner;
-pub use memory::{FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE};
+pub use memory::{FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE, id_registers};
 pub use mmu::{Stage2Registers, StaleTranslation, Translation};
+pub use realm::{Guest, Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor};
+pub use registers::{Registers, TIMER_ENABLE, TIMER_MASK, TIMER_STATUS, Timer};
 pub use snapshot::Snapshot;

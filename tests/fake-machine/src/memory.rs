@@ -1,18 +1,22 @@
 //! Memory whose granules have owners.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rmm_abi::rmi::FeatureRegister0;
-use rmm_core::Rmm;
+use rmm_core::cpu_view::{IdRegister, IdRegisters, RealmIdRegisters};
+use rmm_core::features::CpuIdentification;
 use rmm_core::granule::{DramBanks, GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
 use rmm_core::rtt::Invalidation;
+use rmm_core::vgic::GicLimits;
+use rmm_core::{GranuleWords, Rmm};
 
 use crate::cpu::{El3Script, FakeCpu};
 use crate::granule::{Granule, Owner};
 use crate::host::HostHook;
-use crate::mmu::{Stage2Registers, StaleTranslation, Tlb, Translation};
+use crate::mmu::{Fault, Stage2Registers, StaleTranslation, Tlb, Translation};
+use crate::realm::{Guest, Program, Programs};
 
 /// 64-bit words of a granule.
 pub const WORDS_PER_GRANULE: usize = rmm_abi::GRANULE_SIZE / 8;
@@ -35,6 +39,19 @@ pub const FEATURES: FeatureRegister0 = FeatureRegister0 {
     max_recs_order: 10,
 };
 
+/// `ICH_VTR_EL2.PRIbits`.
+const VTR_FIVE_PRIORITY_BITS: u64 = 4 << 29;
+
+/// What the CPUs say of themselves: they have everything there is, and the newest of it.
+pub const fn id_registers() -> IdRegisters {
+    const PMU_VERSION: u64 = 0xf << 8;
+    // All ones stand for a PMU that is not Arm's.
+    const NEWEST_PMU: u64 = 0xe << 8;
+    let mut values = [u64::MAX; 64];
+    values[IdRegister::DFR0.index()] = u64::MAX & !PMU_VERSION | NEWEST_PMU;
+    IdRegisters::new(values)
+}
+
 /// DRAM of a machine, and the records that an RMM keeps of it.
 #[derive(Debug)]
 pub struct Memory {
@@ -43,6 +60,11 @@ pub struct Memory {
     vmids: VmidTable,
     script: El3Script,
     host_hook: HostHook,
+    host_write_hook: HostHook,
+    programs: Programs,
+    counter: AtomicU64,
+    list_registers: AtomicUsize,
+    identification: OnceLock<RealmIdRegisters>,
     tlb: Mutex<Tlb>,
     publications: AtomicU64,
     forgotten_instructions: AtomicU64,
@@ -79,6 +101,11 @@ impl Memory {
             vmids: VmidTable::new(),
             script: El3Script::default(),
             host_hook: HostHook::default(),
+            host_write_hook: HostHook::default(),
+            programs: Programs::default(),
+            counter: AtomicU64::new(0),
+            list_registers: AtomicUsize::new(0),
+            identification: OnceLock::new(),
             tlb: Mutex::default(),
             publications: AtomicU64::new(0),
             forgotten_instructions: AtomicU64::new(0),
@@ -113,7 +140,14 @@ impl Memory {
     /// When the banks are not ascending.
     pub fn rmm_with_vmids(&self, features: FeatureRegister0, vmid_bits: u32) -> Rmm<'_> {
         let granules = self.granule_table();
-        Rmm::new(granules, &self.vmids, features, vmid_bits)
+        let last_list_register = u64::from(features.gic_list_registers);
+        self.list_registers
+            .store(usize::from(features.gic_list_registers) + 1, Ordering::SeqCst);
+        let gic = GicLimits::new(&CpuIdentification {
+            ich_vtr: VTR_FIVE_PRIORITY_BITS | last_list_register,
+            ..CpuIdentification::default()
+        });
+        Rmm::new(granules, &self.vmids, features, vmid_bits, gic)
     }
 
     /// The RMM's records of this machine's granules.
@@ -204,6 +238,11 @@ impl Memory {
             .ok_or(GranuleProtectionFault)
     }
 
+    /// A Realm writes a word, wherever its translation led it.
+    pub(crate) fn realm_write(&self, address: u64, word: usize, value: u64) {
+        self.granule(address).expect("DRAM").store(word, value);
+    }
+
     /// Whether a granule is the host's, so that it can read and write there.
     pub fn host_accessible(&self, address: u64) -> bool {
         address.is_multiple_of(rmm_abi::GRANULE_SIZE as u64)
@@ -227,6 +266,71 @@ impl Memory {
         self.host_hook.run(self, address, word);
     }
 
+    /// From now on `hook` runs before the RMM writes a word of the host's memory, with the address of
+    /// the granule and the number of the word.
+    pub fn on_host_write(&self, hook: impl FnMut(&Self, u64, usize) + Send + 'static) {
+        self.host_write_hook.set(Some(Box::new(hook)));
+    }
+
+    /// Ends what [`Self::on_host_write`] began.
+    pub fn clear_host_write(&self) {
+        self.host_write_hook.set(None);
+    }
+
+    pub(crate) fn before_host_write(&self, address: u64, word: usize) {
+        self.host_write_hook.run(self, address, word);
+    }
+
+    /// From now on a REC does what a program says, from its beginning. When the program has ended, or
+    /// when there is none, the REC is interrupted whenever it runs.
+    pub fn program<R>(&self, rec: u64, program: impl FnOnce(Guest) -> R)
+    where
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.programs.set(rec, Program::new(program));
+    }
+
+    pub(crate) const fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The counter that timers are compared with.
+    pub fn counter(&self) -> u64 {
+        self.counter.load(Ordering::SeqCst)
+    }
+
+    /// Sets the counter: time passes.
+    pub fn set_counter(&self, value: u64) {
+        self.counter.store(value, Ordering::SeqCst);
+    }
+
+    /// List registers that the CPUs have.
+    pub(crate) fn list_registers(&self) -> usize {
+        self.list_registers.load(Ordering::SeqCst)
+    }
+
+    /// What Realms see of the CPUs, which have everything there is.
+    pub(crate) fn identification(&self) -> &RealmIdRegisters {
+        self.identification
+            .get_or_init(|| RealmIdRegisters::of(&id_registers()))
+    }
+
+    /// Whether a CPU has a granule mapped for itself.
+    pub(crate) fn is_mapped(&self, address: u64) -> bool {
+        self.granule(address).is_some_and(Granule::is_mapped)
+    }
+
+    /// The address of the granule that has this content.
+    pub(crate) fn address_of(&self, words: &GranuleWords) -> u64 {
+        let mut granules = self.granules();
+        let found = granules.find(|(_, granule)| {
+            granule
+                .touched_words()
+                .is_some_and(|other| std::ptr::eq(other, words))
+        });
+        found.expect("the content of a granule").0
+    }
+
     /// Looks at a word whoever owns it, as a test may and no world can.
     ///
     /// # Panics
@@ -244,7 +348,19 @@ impl Memory {
     /// When a descriptor is not one that the MMU takes, leads to a table or to memory outside of
     /// the Realm world, or when the CPU remembers another Realm by the same VMID.
     pub fn translate(&self, registers: &Stage2Registers, ipa: u64) -> Option<Translation> {
+        self.translate_or_fault(registers, ipa).ok()
+    }
+
+    pub(crate) fn translate_or_fault(
+        &self,
+        registers: &Stage2Registers,
+        ipa: u64,
+    ) -> Result<Translation, Fault> {
         self.tlb().translate(self, registers, ipa)
+    }
+
+    pub(crate) fn run_on(&self, cpu: usize, vmid: u16, rec: u64, forget: bool) {
+        self.tlb().run_on(cpu, vmid, rec, forget);
     }
 
     /// Whether everything that CPUs remember of a Realm is what its tables say. No call on the

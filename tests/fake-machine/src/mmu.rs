@@ -61,7 +61,17 @@ struct Remembered {
 
 /// All that the CPUs of a machine remember.
 #[derive(Debug, Default)]
-pub(crate) struct Tlb(BTreeMap<u16, Remembered>);
+pub(crate) struct Tlb {
+    realms: BTreeMap<u16, Remembered>,
+    /// The REC of a Realm that ran last on a CPU, by the number of the CPU and the VMID.
+    last_recs: BTreeMap<(usize, u16), u64>,
+}
+
+/// Why there is no translation: the walk ended at this level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    pub(crate) level: i8,
+}
 
 /// What the tables say and what is remembered are two things.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,10 +104,14 @@ fn output_address(descriptor: u64, level: i8, lpa2: bool) -> u64 {
 
 impl Stage2Registers {
     /// Walks the tables in memory as they are now.
-    fn walk(&self, memory: &Memory, ipa: u64) -> (Vec<(i8, TableStep)>, Option<Translation>) {
+    fn walk(
+        &self,
+        memory: &Memory,
+        ipa: u64,
+    ) -> (Vec<(i8, TableStep)>, Result<Translation, Fault>) {
         let mut steps = Vec::new();
         if ipa >> self.ipa_width != 0 {
-            return (steps, None);
+            return (steps, Err(Fault { level: 0 }));
         }
         let mut level = self.start_level;
         let first_index = ipa >> shift(level);
@@ -139,9 +153,9 @@ impl Stage2Registers {
                         non_secure: descriptor >> 55 & 1 != 0,
                         attributes: descriptor & 0xfc,
                     };
-                    return (steps, Some(leaf));
+                    return (steps, Ok(leaf));
                 }
-                _ => return (steps, None),
+                _ => return (steps, Err(Fault { level })),
             }
         }
     }
@@ -154,8 +168,8 @@ impl Tlb {
         memory: &Memory,
         registers: &Stage2Registers,
         ipa: u64,
-    ) -> Option<Translation> {
-        let remembered = self.0.entry(registers.vmid).or_default();
+    ) -> Result<Translation, Fault> {
+        let remembered = self.realms.entry(registers.vmid).or_default();
         if remembered
             .registers
             .replace(*registers)
@@ -171,7 +185,7 @@ impl Tlb {
         for (level, step) in steps {
             remembered.steps.insert((level, step.ipa), step);
         }
-        if let Some(leaf) = leaf {
+        if let Ok(leaf) = leaf {
             if !leaf.non_secure {
                 for page in (0..leaf.size).step_by(0x1000) {
                     assert_eq!(memory.owner(leaf.output + page), Owner::Realm, "{leaf:x?}");
@@ -184,7 +198,7 @@ impl Tlb {
 
     /// Whether everything that is remembered is still true.
     pub(crate) fn check(&self, memory: &Memory, vmid: u16) -> Result<(), StaleTranslation> {
-        let Some(remembered) = self.0.get(&vmid) else {
+        let Some(remembered) = self.realms.get(&vmid) else {
             return Ok(());
         };
         let Some(registers) = remembered.registers else {
@@ -192,7 +206,7 @@ impl Tlb {
         };
         for leaf in remembered.leaves.values() {
             let (_, now) = registers.walk(memory, leaf.ipa);
-            if now != Some(*leaf) {
+            if now != Ok(*leaf) {
                 let text = format!("remembered {leaf:x?}, the tables say {now:x?}");
                 return Err(StaleTranslation(text));
             }
@@ -223,11 +237,12 @@ impl Tlb {
                 (vmid, ipa, ipa + (1 << (shift(level) + 9)) - 1)
             }
             Invalidation::Realm { vmid } => {
-                self.0.remove(&vmid);
+                self.realms.remove(&vmid);
+                self.last_recs.retain(|&(_, other), _| other != vmid);
                 return;
             }
         };
-        let Some(remembered) = self.0.get_mut(&vmid) else {
+        let Some(remembered) = self.realms.get_mut(&vmid) else {
             return;
         };
         let Some(registers) = remembered.registers else {
@@ -240,10 +255,10 @@ impl Tlb {
             }
             let (_, now) = registers.walk(memory, leaf.ipa);
             assert!(
-                now.is_none() || now == Some(*leaf),
+                now.is_err() || now == Ok(*leaf),
                 "not invalid before it was replaced: {leaf:x?} by {now:x?}"
             );
-            now.is_some()
+            now.is_ok()
         });
         remembered.steps.retain(|&(level, _), step| {
             if step.ipa > last || step.ipa + step.size <= first {
@@ -252,7 +267,7 @@ impl Tlb {
             let (now, leaf) = registers.walk(memory, step.ipa);
             let at_this_level = now.iter().find(|(other, _)| *other == level);
             let replaced_by_table = at_this_level.is_some_and(|(_, other)| other != step);
-            let replaced_by_block = leaf.is_some_and(|leaf| leaf.size >= step.size);
+            let replaced_by_block = leaf.is_ok_and(|leaf| leaf.size >= step.size);
             assert!(
                 !replaced_by_table && !replaced_by_block,
                 "not invalid before it was replaced: {step:x?} by {now:x?} {leaf:x?}"
@@ -261,9 +276,22 @@ impl Tlb {
         });
     }
 
+    /// A REC comes to a CPU. What another REC of its Realm left there may not be true for it.
+    ///
+    /// # Panics
+    ///
+    /// When the CPU is not made to forget that.
+    pub(crate) fn run_on(&mut self, cpu: usize, vmid: u16, rec: u64, forget: bool) {
+        let last = self.last_recs.insert((cpu, vmid), rec);
+        assert!(
+            forget || last.is_none_or(|last| last == rec),
+            "CPU {cpu} may still use what it knows of REC {last:x?} for REC {rec:#x}"
+        );
+    }
+
     /// Ends the test when a CPU could still reach a granule that is put to another use.
     pub(crate) fn assert_unreachable(&self, address: u64) {
-        for (vmid, remembered) in &self.0 {
+        for (vmid, remembered) in &self.realms {
             for leaf in remembered.leaves.values().filter(|leaf| !leaf.non_secure) {
                 assert!(
                     !(leaf.output..leaf.output + leaf.size).contains(&address),

@@ -27,6 +27,7 @@ mod measurement;
 mod memory_map;
 mod parameters;
 mod ripas;
+mod running;
 mod shape;
 mod tables;
 mod tree;
@@ -34,6 +35,7 @@ mod world;
 
 pub use failures::Prediction;
 pub use measurement::Measurement;
+pub use running::{LastAccess, PsciCall};
 pub use shape::{Shape, entry_size};
 pub use tree::{Entry, Ripas, Table};
 pub use world::{HostMemory, Limits, Mapping, NoHostMemory, Realm, Rec, World};

@@ -12,7 +12,7 @@ use crate::console::note;
 use crate::machine::{MAX_CPUS, Machine};
 use crate::outcome::{Outcome, Stop, ensure, fail};
 use crate::time::{relax, wait_until};
-use crate::{paging, register, smc};
+use crate::{gic, paging, register, smc};
 
 const OFF: u8 = 0;
 const IDLE: u8 = 1;
@@ -166,6 +166,7 @@ fn post(cpu: usize, job: Job) {
 #[unsafe(no_mangle)]
 extern "C" fn secondary_main(cpu: u64) -> ! {
     paging::use_identity_map();
+    gic::start_cpu();
     let cpu = usize::try_from(cpu).unwrap_or(0);
     let mailbox = &MAILBOXES[cpu];
     mailbox.state.store(IDLE, Ordering::Release);

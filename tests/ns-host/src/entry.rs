@@ -13,7 +13,7 @@ use crate::exit::{ExitCode, exit};
 use crate::machine::{self, Machine};
 use crate::memory::{GRANULE, Range};
 use crate::suite::Host;
-use crate::{bench, demo, paging, register, suite};
+use crate::{bench, demo, gic, paging, register, suite};
 
 global_asm!(include_str!("asm/boot.S"));
 
@@ -53,6 +53,10 @@ extern "C" fn primary_main(device_tree: u64, load_address: u64) -> ! {
     }
     paging::map_devices();
     paging::use_identity_map();
+    if let Some(registers) = &machine.gic {
+        gic::start(registers.clone());
+        gic::start_cpu();
+    }
     run(machine)
 }
 

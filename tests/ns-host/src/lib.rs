@@ -5,4 +5,5 @@
 
 pub mod arguments;
 pub mod fault;
+pub mod measurement;
 pub mod random;

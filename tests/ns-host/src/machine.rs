@@ -52,10 +52,23 @@ pub(crate) struct Machine {
     pub(crate) in_use: ArrayVec<Range, 32>,
     /// Where the registers of devices start.
     pub(crate) devices: ArrayVec<u64, 64>,
+    /// The initial RAM disk: what runs inside Realms.
+    pub(crate) initrd: Option<Range>,
+    /// The interrupt controller.
+    pub(crate) gic: Option<GicRegisters>,
     /// Affinity of each CPU; the one that runs the tests is number 0.
     pub(crate) cpus: ArrayVec<u64, MAX_CPUS>,
     /// Command line.
     pub(crate) arguments: ArrayString<2048>,
+}
+
+/// Where the registers of the interrupt controller are, a `GICv3`.
+#[derive(Clone, Debug)]
+pub(crate) struct GicRegisters {
+    /// Of the distributor.
+    pub(crate) distributor: Range,
+    /// Of the redistributors, in regions.
+    pub(crate) redistributors: ArrayVec<Range, 4>,
 }
 
 /// Why the device tree cannot be used.
@@ -117,6 +130,8 @@ impl Machine {
             carve_outs: ArrayVec::new(),
             in_use: ArrayVec::new(),
             devices: ArrayVec::new(),
+            initrd: None,
+            gic: gic(tree)?,
             cpus: ArrayVec::new(),
             arguments: ArrayString::new(),
         };
@@ -197,7 +212,9 @@ impl Machine {
             let size = end
                 .checked_sub(start)
                 .ok_or(MachineError::Property("linux,initrd-end"))?;
-            self.add_in_use(Range::new(start, size))?;
+            let initrd = Range::new(start, size);
+            self.add_in_use(initrd)?;
+            self.initrd = Some(initrd);
         }
         Ok(())
     }
@@ -224,6 +241,15 @@ impl Machine {
         self.in_use
             .try_push(range)
             .map_err(|_| MachineError::TooMany("reserved ranges"))
+    }
+
+    /// The initial RAM disk.
+    pub(crate) fn initrd(&self) -> Option<&'static [u8]> {
+        let range = self.initrd?;
+        let size = usize::try_from(range.size()).ok()?;
+        // SAFETY: the boot protocol puts it there, it is mapped, and it is kept out of the memory
+        // that tests are given, so nobody writes to it.
+        Some(unsafe { core::slice::from_raw_parts(range.start() as *const u8, size) })
     }
 
     /// A carve-out; the largest of its name.
@@ -320,4 +346,33 @@ pub(crate) fn console(tree: Fdt<'static>) -> Result<u64, MachineError> {
     }
     let registers = ranges(node)?.next().ok_or(PATH)??;
     Ok(registers.start())
+}
+
+fn gic(tree: Fdt<'static>) -> Result<Option<GicRegisters>, MachineError> {
+    let is_gic = |node: &FdtNode| {
+        node.compatible()
+            .is_some_and(|mut names| names.any(|name| name == "arm,gic-v3"))
+    };
+    let Some(node) = tree.root().children().find(is_gic) else {
+        return Ok(None);
+    };
+    // More may follow the distributor than redistributors.
+    let regions = match node.property("#redistributor-regions") {
+        Some(count) => count
+            .value_as::<u32>()
+            .map_err(|_| MachineError::Property("#redistributor-regions"))?,
+        None => 1,
+    };
+    let mut registers = ranges(node)?;
+    let distributor = registers.next().ok_or(MachineError::Property("reg"))??;
+    let mut redistributors = ArrayVec::new();
+    for region in registers.take(regions as usize) {
+        redistributors
+            .try_push(region?)
+            .map_err(|_| MachineError::TooMany("regions of redistributors"))?;
+    }
+    Ok(Some(GicRegisters {
+        distributor,
+        redistributors,
+    }))
 }

@@ -27,6 +27,8 @@ mod exceptions;
 #[cfg(target_os = "none")]
 mod exit;
 #[cfg(target_os = "none")]
+mod gic;
+#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod memory;
@@ -48,6 +50,8 @@ mod smc;
 mod suite;
 #[cfg(target_os = "none")]
 mod time;
+#[cfg(target_os = "none")]
+mod timer;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

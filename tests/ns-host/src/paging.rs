@@ -134,7 +134,7 @@ pub(crate) fn use_identity_map() {
 
 /// Takes away the gaps between the stacks, so that an overflow faults.
 pub(crate) fn unmap_stack_gaps() {
-    const SLOT: u64 = 128 << 10;
+    const SLOT: u64 = 1 << 20;
     // SAFETY: only the addresses of the symbols are used; the table is ours to write.
     let (start, end, table) = unsafe {
         (

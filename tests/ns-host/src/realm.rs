@@ -1,12 +1,26 @@
 //! Realms for the tests: built step by step, taken down completely.
 
 mod build;
+mod call;
+pub(crate) mod command;
+mod exit;
+pub(crate) mod lr;
+mod run_page;
+mod running;
+mod serve;
 mod specimens;
 mod tear_down;
+mod vcpu;
 
 pub(crate) use build::{EntryState, NO_ENTRY, has_16_bit_vmids, unused_vmid};
+pub(crate) use call::{Results, Unused};
+pub(crate) use command::{Command, Exception, Replied, Reply, Timer};
+pub(crate) use exit::{Exit, Report, Surroundings, esr, hpfar};
+pub(crate) use run_page::RunPage;
+pub(crate) use running::{IMAGE, NO_RAM, Options, RAM_END, RunningRealm, SPARE};
 pub(crate) use specimens::{Kind, Specimens};
 pub(crate) use tear_down::give_back;
+pub(crate) use vcpu::Vcpu;
 
 use core::sync::atomic::AtomicI64;
 
@@ -87,6 +101,9 @@ impl Shape {
     }
 }
 
+/// Most RECs that a Realm of the tests keeps.
+pub(crate) const MOST_RECS: usize = 8;
+
 /// A REC and its auxiliary granules.
 #[derive(Clone, Debug)]
 pub(crate) struct Rec {
@@ -117,7 +134,7 @@ pub(crate) struct Realm<'h> {
     pub(crate) vmid: u16,
     /// A page of the host for parameters and content.
     pub(crate) page: u64,
-    recs: ArrayVec<Rec, 1>,
+    recs: ArrayVec<Rec, MOST_RECS>,
     /// Tables below the start level and data granules that the Realm has.
     lent: AtomicI64,
 }

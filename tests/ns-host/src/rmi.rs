@@ -4,7 +4,7 @@ pub(crate) mod commands;
 
 use core::fmt::Display;
 
-use rmm_abi::rmi::{ReturnCode, fid};
+use rmm_abi::rmi::{ReturnCode, StatusCode, fid};
 
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::smc::{Registers, call};
@@ -17,6 +17,9 @@ pub(crate) const ERROR_INPUT: u64 = ReturnCode::ERROR_INPUT.word();
 pub(crate) const ERROR_REALM: u64 = ReturnCode::ERROR_REALM.word();
 /// `RMI_ERROR_REC`.
 pub(crate) const ERROR_REC: u64 = ReturnCode::ERROR_REC.word();
+
+/// `RMI_ERROR_REALM` of `RMI_REC_ENTER` when the Realm has switched itself off.
+pub(crate) const ERROR_SYSTEM_OFF: u64 = ReturnCode::new(StatusCode::ErrorRealm, 1).word();
 
 /// `RMI_ERROR_RTT` for a level.
 pub(crate) const fn error_rtt(level: i8) -> u64 {

@@ -2,6 +2,7 @@
 
 mod data;
 mod dispatch;
+mod exit;
 pub(crate) mod expect;
 mod features;
 mod granule;
@@ -9,17 +10,23 @@ mod isolation;
 mod parked;
 mod psci;
 mod realm;
+mod realm_cpu;
+mod realm_psci;
 mod realm_stress;
 mod rec;
+mod rec_enter;
 mod registers;
 mod ripas;
+mod rsi;
 mod rtt;
+mod run_races;
 mod stress;
 mod unprotected;
 mod version;
 
 use arrayvec::ArrayVec;
 use ns_host::arguments::Arguments;
+use rmm_abi::rmi::fid;
 use spin::Mutex;
 
 use crate::console::say;
@@ -27,7 +34,7 @@ use crate::cpus::Cpus;
 use crate::exit::ExitCode;
 use crate::machine::Machine;
 use crate::memory::{GRANULE, Pool, Range};
-use crate::outcome::{Outcome, Stop, fail, skip};
+use crate::outcome::{Outcome, Stop, ensure_word, fail, skip};
 use crate::{paging, rmi};
 
 /// What a test works with.
@@ -65,6 +72,13 @@ impl Host {
             free,
             pool,
         })
+    }
+
+    /// List registers that the RMM offers for the interrupts of a REC.
+    pub(crate) fn list_registers(&self) -> Outcome<usize> {
+        let [code, features, ..] = rmi::command(fid::FEATURES, &[0])?;
+        ensure_word!(code, rmi::SUCCESS, "FEATURES");
+        Ok(usize::from((features >> 34 & 0xf) as u8) + 1)
     }
 
     /// The first of `count` granules in a row that no other test has had.
@@ -175,6 +189,99 @@ tests! {
     "rec/as-many-as-offered", limit seconds!(180), cpus 1, rec::as_many_as_offered;
     "rec/destroy-wants-a-rec", limit seconds!(20), cpus 1, rec::destroy_wants_a_rec;
     "rec/of-two-realms", limit seconds!(20), cpus 1, rec::of_two_realms;
+    "rec-enter/wants-its-granules", limit seconds!(60), cpus 1, rec_enter::wants_its_granules;
+    "rec-enter/realm-is-new", limit seconds!(20), cpus 1, rec_enter::realm_is_new;
+    "rec-enter/not-runnable", limit seconds!(20), cpus 1, rec_enter::not_runnable;
+    "rec-enter/psci-request-is-pending", limit seconds!(20), cpus 1, rec_enter::psci_request_is_pending;
+    "rec-enter/realm-is-off", limit seconds!(20), cpus 1, rec_enter::realm_is_off;
+    "rec-enter/unasked-emulation", limit seconds!(20), cpus 1, rec_enter::unasked_emulation;
+    "rec-enter/running-elsewhere", limit seconds!(40), cpus 2, rec_enter::running_elsewhere;
+    "rec-enter/by-turns", limit seconds!(20), cpus 1, rec_enter::by_turns;
+    "rec-enter/never-entered", limit seconds!(20), cpus 1, rec_enter::never_entered;
+    "rec-enter/reserved-bits", limit seconds!(20), cpus 1, rec_enter::reserved_bits;
+    "rec-enter/run-page-delegated-under-the-call", limit seconds!(30), cpus 2, rec_enter::delegated_under_the_call;
+    "rec-enter/run-page-changes-under-the-call", limit seconds!(30), cpus 2, rec_enter::changes_under_the_call;
+    "rec-enter/gic-control", limit seconds!(20), cpus 1, rec_enter::control_bits;
+    "rec-enter/list-registers", limit seconds!(30), cpus 1, rec_enter::valid_list_registers;
+    "rec-enter/list-registers-refused", limit seconds!(30), cpus 1, rec_enter::invalid_list_registers;
+    "exit/wfi", limit seconds!(20), cpus 1, exit::wfi;
+    "exit/wfi-not-trapped", limit seconds!(20), cpus 1, exit::untrapped;
+    "exit/wfe", limit seconds!(20), cpus 1, exit::wfe;
+    "exit/wait-with-timeout", limit seconds!(20), cpus 1, exit::with_timeout;
+    "exit/data-abort-read", limit seconds!(30), cpus 1, exit::reads;
+    "exit/data-abort-write", limit seconds!(30), cpus 1, exit::writes;
+    "exit/data-abort-refused-by-the-host", limit seconds!(20), cpus 1, exit::refused_by_the_host;
+    "exit/data-abort-without-syndrome", limit seconds!(20), cpus 1, exit::without_syndrome;
+    "exit/ram-without-memory", limit seconds!(20), cpus 1, exit::not_mapped;
+    "exit/destroyed-memory", limit seconds!(20), cpus 1, exit::destroyed;
+    "exit/no-ram", limit seconds!(20), cpus 1, exit::empty;
+    "exit/above-the-space", limit seconds!(20), cpus 1, exit::above_the_space;
+    "exit/tables-of-the-realm", limit seconds!(20), cpus 1, exit::tables_of_the_realm;
+    "exit/fetch", limit seconds!(20), cpus 1, exit::fetches;
+    "exit/shared-memory", limit seconds!(20), cpus 1, exit::mapped;
+    "exit/shared-memory-read-only", limit seconds!(20), cpus 1, exit::read_only;
+    "exit/shared-memory-taken-away", limit seconds!(20), cpus 1, exit::taken_away;
+    "exit/host-timer", limit seconds!(30), cpus 1, exit::host_timer;
+    "exit/masked-by-priority", limit seconds!(20), cpus 1, exit::masked_by_priority;
+    "exit/sgi-registers", limit seconds!(20), cpus 1, exit::sgi_registers;
+    "exit/timers-are-told", limit seconds!(20), cpus 1, exit::timers_are_told;
+    "exit/virtual-timer", limit seconds!(30), cpus 1, exit::virtual_timer;
+    "exit/physical-timer", limit seconds!(30), cpus 1, exit::physical_timer;
+    "exit/virtual-interrupts", limit seconds!(20), cpus 1, exit::delivered;
+    "exit/virtual-priorities", limit seconds!(20), cpus 1, exit::priorities;
+    "exit/end-without-list-register", limit seconds!(20), cpus 1, exit::end_without_list_register;
+    "exit/maintenance", limit seconds!(20), cpus 1, exit::maintenance;
+    "rsi/version", limit seconds!(20), cpus 1, rsi::version;
+    "rsi/features", limit seconds!(20), cpus 1, rsi::features;
+    "rsi/identifiers", limit seconds!(20), cpus 1, rsi::identifiers;
+    "rsi/unknown-calls", limit seconds!(20), cpus 1, rsi::unknown;
+    "rsi/initial-measurement", limit seconds!(60), cpus 1, rsi::initial_measurement;
+    "rsi/extend-with-sha-256", limit seconds!(20), cpus 1, rsi::extend_with_sha_256;
+    "rsi/extend-with-sha-512", limit seconds!(20), cpus 1, rsi::extend_with_sha_512;
+    "rsi/extend-refused", limit seconds!(20), cpus 1, rsi::extend_refused;
+    "rsi/realm-config", limit seconds!(40), cpus 1, rsi::realm_config;
+    "rsi/realm-config-refused", limit seconds!(20), cpus 1, rsi::realm_config_refused;
+    "rsi/realm-config-without-memory", limit seconds!(20), cpus 1, rsi::realm_config_without_memory;
+    "rsi/ipa-state-get", limit seconds!(20), cpus 1, rsi::get;
+    "rsi/ipa-state-get-refused", limit seconds!(20), cpus 1, rsi::get_refused;
+    "rsi/ipa-state-set-accepted", limit seconds!(20), cpus 1, rsi::accepted;
+    "rsi/ipa-state-set-in-parts", limit seconds!(20), cpus 1, rsi::partial;
+    "rsi/ipa-state-set-rejected", limit seconds!(20), cpus 1, rsi::rejected;
+    "rsi/ipa-state-set-destroyed", limit seconds!(20), cpus 1, rsi::destroyed;
+    "rsi/ipa-state-set-refused", limit seconds!(20), cpus 1, rsi::refused_requests;
+    "rsi/ipa-state-set-and-the-host", limit seconds!(20), cpus 1, rsi::request_bounds;
+    "rsi/host-call", limit seconds!(20), cpus 1, rsi::host_call;
+    "rsi/host-call-refused", limit seconds!(20), cpus 1, rsi::host_call_refused;
+    "rsi/host-call-without-memory", limit seconds!(20), cpus 1, rsi::host_call_without_memory;
+    "rsi/host-call-loses-its-memory", limit seconds!(20), cpus 1, rsi::host_call_takes_its_buffer;
+    "rsi/attestation-token", limit seconds!(20), cpus 1, rsi::attestation_token;
+    "realm-psci/version-and-features", limit seconds!(20), cpus 1, realm_psci::version_and_features;
+    "realm-psci/not-supported", limit seconds!(20), cpus 1, realm_psci::not_supported;
+    "realm-psci/cpu-suspend", limit seconds!(20), cpus 1, realm_psci::cpu_suspend;
+    "realm-psci/refused-in-the-realm", limit seconds!(20), cpus 1, realm_psci::refused_in_the_realm;
+    "realm-psci/cpu-off", limit seconds!(20), cpus 1, realm_psci::cpu_off;
+    "realm-psci/mpidr", limit seconds!(20), cpus 1, realm_psci::mpidr;
+    "realm-psci/cpu-on", limit seconds!(20), cpus 1, realm_psci::cpu_on;
+    "realm-psci/cpu-on-denied", limit seconds!(20), cpus 1, realm_psci::cpu_on_denied;
+    "realm-psci/affinity-info", limit seconds!(20), cpus 1, realm_psci::affinity_info;
+    "realm-psci/complete-refused", limit seconds!(60), cpus 1, realm_psci::complete_refused;
+    "realm-psci/results-and-registers", limit seconds!(20), cpus 1, realm_psci::results_and_registers;
+    "realm-psci/state-after-cpu-on", limit seconds!(20), cpus 1, realm_psci::state_after_cpu_on;
+    "realm-cpu/hvc", limit seconds!(20), cpus 1, realm_cpu::hvc;
+    "realm-cpu/hidden-registers", limit seconds!(20), cpus 1, realm_cpu::hidden_registers;
+    "realm-cpu/ignored-registers", limit seconds!(20), cpus 1, realm_cpu::ignored_registers;
+    "realm-cpu/hidden-features", limit seconds!(20), cpus 1, realm_cpu::hidden_features;
+    "realm-cpu/reserved-registers", limit seconds!(20), cpus 1, realm_cpu::reserved_registers;
+    "realm-cpu/debug-registers-shown", limit seconds!(30), cpus 1, realm_cpu::debug_registers_shown;
+    "running/rec-destroy", limit seconds!(40), cpus 2, run_races::rec_destroy;
+    "running/realm-destroy", limit seconds!(40), cpus 2, run_races::realm_destroy;
+    "running/data-destroy", limit seconds!(40), cpus 2, run_races::data_destroy;
+    "running/rtt-destroy", limit seconds!(40), cpus 2, run_races::rtt_destroy;
+    "running/set-ripas", limit seconds!(40), cpus 2, run_races::set_ripas;
+    "running/unmap-unprotected", limit seconds!(40), cpus 2, run_races::unmap_unprotected;
+    "running/from-cpu-to-cpu", limit seconds!(40), cpus 2, run_races::from_cpu_to_cpu;
+    "running/eight-recs", limit seconds!(60), cpus 2, run_races::eight_recs;
+    "running/host-that-never-comes-back", limit seconds!(40), cpus 1, run_races::host_that_never_comes_back;
     "data/create", limit seconds!(20), cpus 1, data::create;
     "data/create-unknown", limit seconds!(20), cpus 1, data::create_unknown;
     "data/create-refused", limit seconds!(30), cpus 1, data::create_refused;

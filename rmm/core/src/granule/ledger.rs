@@ -4,7 +4,7 @@
 //!
 //! 1. granules of the host and delegated granules, in ascending order of address,
 //! 2. the Realm descriptor,
-//! 3. the REC,
+//! 3. RECs, in ascending order of address,
 //! 4. its auxiliary granules,
 //! 5. translation tables, from the start level down,
 //! 6. memory of the Realm.
@@ -88,7 +88,7 @@ impl LockLedger {
             for (other, other_state) in held.iter().flatten() {
                 let (new, old) = (class(state), class(*other_state));
                 assert!(
-                    new > old || new == old && (new != 0 || address > *other),
+                    new > old || new == old && (!matches!(new, 0 | 2) || address > *other),
                     "granule {address} ({state:?}) is locked after {other} ({other_state:?})"
                 );
             }

@@ -7,6 +7,7 @@ use rmm_abi::el3::ServiceCode;
 use super::record::{Content, LockError};
 use super::{GranuleAddress, GranuleRecord, GranuleState, GranuleTable, LockLedger};
 use crate::Machine;
+use crate::context::Context;
 use crate::error::Fatal;
 
 /// Why a granule that the host named cannot be used.
@@ -282,9 +283,62 @@ impl Locked<'_, Rtt> {
     }
 }
 
-impl Locked<'_, Rec> {
+impl<'t> Locked<'t, Rec> {
     /// Whether the REC is being run by a CPU.
     pub(crate) fn is_running(&self) -> bool {
         self.hold.content.references != 0
     }
+
+    /// Unlocks the REC and leaves a reference behind that keeps it, and its content, for this CPU.
+    pub(crate) fn begin_running(mut self) -> Running<'t> {
+        debug_assert!(!self.is_running());
+        self.hold.content.references = 1;
+        Running {
+            address: self.address(),
+            table: PhantomData,
+        }
+    }
+
+    /// The REC is not run any more.
+    fn end_running(mut self) {
+        self.hold.content.references = 0;
+    }
+}
+
+/// A REC that this CPU runs. It is not locked, but while it runs nobody else reads or changes what
+/// is in its granules, or takes it apart. To be ended by [`Running::end`].
+#[derive(Debug)]
+#[must_use = "the REC stays running until this is ended"]
+pub struct Running<'t> {
+    address: GranuleAddress,
+    table: PhantomData<&'t GranuleRecord>,
+}
+
+impl Running<'_> {
+    /// Where the REC is.
+    pub fn address(&self) -> GranuleAddress {
+        self.address
+    }
+
+    /// Lets go of the REC.
+    ///
+    /// # Errors
+    ///
+    /// [`Fatal::LostGranule`]: it is not a REC any more.
+    pub(crate) fn end<M: Machine>(self, context: &Context<'_, M>) -> Result<(), Fatal> {
+        context.lock_known::<Rec>(self.address)?.end_running();
+        Ok(())
+    }
+}
+
+/// A hold on a REC that keeps the descriptor of its Realm in place.
+pub trait KeepsRealm: sealed::Sealed {}
+
+impl KeepsRealm for Locked<'_, Rec> {}
+impl KeepsRealm for Running<'_> {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Locked<'_, super::Rec> {}
+    impl Sealed for super::Running<'_> {}
 }

@@ -2,6 +2,7 @@
 
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, realm_flags};
 
+use crate::cpu_view::Features;
 use crate::granule::GranuleAddress;
 use crate::rtt::Stage2;
 
@@ -9,9 +10,7 @@ use crate::rtt::Stage2;
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters {
     pub(crate) stage2: Stage2,
-    pub(crate) flags: u64,
-    /// SVE vector length, breakpoints, watchpoints, PMU counters, as the host wrote them.
-    pub(crate) limits: [u8; 8],
+    pub(crate) features: Features,
     pub(crate) hash_algorithm: HashAlgorithm,
     pub(crate) personalization: [u64; 8],
 }
@@ -91,20 +90,15 @@ pub(crate) fn read_parameters(
     {
         *word = u64::from_le_bytes(*bytes);
     }
-    let limits = [
-        params.sve_vl,
-        params.num_bps,
-        params.num_wps,
-        params.pmu_num_ctrs,
-        0,
-        0,
-        0,
-        0,
-    ];
+    let features = Features {
+        sve_vector_length: flag(realm_flags::SVE).then_some(params.sve_vl),
+        pmu_counters: flag(realm_flags::PMU).then_some(params.pmu_num_ctrs),
+        breakpoints: params.num_bps,
+        watchpoints: params.num_wps,
+    };
     Some(Parameters {
         stage2,
-        flags: params.flags,
-        limits,
+        features,
         hash_algorithm,
         personalization,
     })

@@ -70,7 +70,7 @@ pub(crate) fn create<M: Machine>(
         drop(granule.wipe(context.machine).put_to_use::<RecAux>());
     }
     let rec = rec.wipe(context.machine).put_to_use::<Rec>();
-    Descriptor::new(&context.machine.map(&rec)).initialise(rd.address(), params, &aux);
+    Descriptor::new(&context.machine.map(&rec)).initialise(rd.address(), realm, params, &aux);
     realm.add_rec();
     Ok(Outcome::SUCCESS)
 }

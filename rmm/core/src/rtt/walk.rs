@@ -10,7 +10,7 @@ use super::{ENTRIES, Entry, Stage2};
 use crate::Machine;
 use crate::context::Context;
 use crate::error::Fatal;
-use crate::granule::{GranuleAddress, Locked, Rd, Rtt};
+use crate::granule::{GranuleAddress, Locked, Rd, Rtt, Running};
 
 /// Where a walk has ended: a locked table, and the entry in it.
 #[derive(Debug)]
@@ -41,6 +41,18 @@ pub(crate) fn walk<'t, M: Machine>(
 pub(crate) fn walk_in_locked_realm<'t, M: Machine>(
     context: &'t Context<'_, M>,
     _rd: &Locked<'_, Rd>,
+    stage2: Stage2,
+    ipa: u64,
+    level: i8,
+) -> Result<Walk<'t>, Fatal> {
+    let start = start_table(context, &stage2, ipa)?;
+    descend(context, stage2, start, ipa, level)
+}
+
+/// [`walk`] for a REC that runs, which keeps its Realm and so the start tables.
+pub(crate) fn walk_for_rec<'t, M: Machine>(
+    context: &'t Context<'_, M>,
+    _rec: &Running<'_>,
     stage2: Stage2,
     ipa: u64,
     level: i8,

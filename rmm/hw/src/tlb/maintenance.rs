@@ -8,17 +8,45 @@ use rmm_core::rtt::Invalidation;
 
 use super::operand;
 
-/// `VTCR_EL2` while TLBs are maintained: 40 bits from level 1 with 4 KiB granules, walks inner
-/// shareable and write-back. Instructions look at the granule, at DS and at VS; no walk is made.
+/// What `VTCR_EL2` always has: 4 KiB granules, walks inner shareable and write-back.
 const BASIC: u64 = 1 << 31 // RES1
     | 1 << 30 // NSA
     | 3 << 12 // SH0
     | 1 << 10 // ORGN0
-    | 1 << 8 // IRGN0
-    | 1 << 6 // SL0
+    | 1 << 8; // IRGN0
+/// A shape for `VTCR_EL2` while TLBs are maintained: 40 bits from level 1. Instructions look at the
+/// granule, at DS and at VS; no walk is made.
+const SOME_SHAPE: u64 = 1 << 6 // SL0
     | (64 - 40); // T0SZ
 const SIXTEEN_BIT_VMID: u64 = 1 << 19; // VS
-const LONG_ADDRESSES: u64 = 1 << 32; // DS
+/// `VTCR_EL2.DS`.
+pub const LONG_ADDRESSES: u64 = 1 << 32;
+
+/// `VTCR_EL2` without T0SZ, SL0, SL2 and DS, which depend on the Realm. `mmfr0` is
+/// `ID_AA64MMFR0_EL1`.
+pub fn stage_2_control(mmfr0: u64) -> u64 {
+    // 52 bits of physical address are of use with DS only, but may be announced without.
+    let control = BASIC | (mmfr0 & 0xf).min(6) << 16;
+    if vmid_bits() == 16 {
+        control | SIXTEEN_BIT_VMID
+    } else {
+        control
+    }
+}
+
+/// Makes this CPU forget what it holds of the Realm whose VMID is in `VTTBR_EL2`, as far as stage 1
+/// is part of it.
+pub fn forget_on_this_cpu() {
+    // SAFETY: invalidation changes no mapping.
+    unsafe {
+        asm!(
+            "isb",
+            "tlbi vmalle1",
+            "dsb nsh",
+            options(nostack, preserves_flags)
+        );
+    }
+}
 
 /// Bits of a VMID on this CPU.
 pub fn vmid_bits() -> u32 {
@@ -45,10 +73,7 @@ impl TlbMaintenance {
             mmfr0: ID_AA64MMFR0_EL1.get(),
             ..Default::default()
         };
-        let mut control = BASIC | (id.mmfr0 & 0xf).min(5) << 16;
-        if vmid_bits() == 16 {
-            control |= SIXTEEN_BIT_VMID;
-        }
+        let mut control = stage_2_control(id.mmfr0) | SOME_SHAPE;
         let mut unit = 12;
         if id.lpa2() {
             control |= LONG_ADDRESSES;

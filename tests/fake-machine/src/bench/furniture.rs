@@ -112,6 +112,7 @@ impl Bench<'_> {
     pub fn rec(&mut self, rd: u64, runnable: bool) -> u64 {
         let mut params = self.rec_params(rd);
         params.flags = runnable.into();
+        params.pc = super::Scene::ENTRY;
         let page = self.host_granule();
         self.write(page, &params);
         let rec = self.delegated();

@@ -33,6 +33,8 @@ impl World {
             fid::RTT_MAP_UNPROTECTED => self.rtt_map_unprotected([x1, x2, x3, x4]),
             fid::RTT_UNMAP_UNPROTECTED => self.rtt_unmap_unprotected([x1, x2, x3], x4),
             fid::RTT_INIT_RIPAS => self.rtt_init_ripas([x1, x2, x3], x4),
+            fid::REC_ENTER => self.rec_enter([x1, x2], x4, host),
+            fid::PSCI_COMPLETE => self.psci_complete([x1, x2, x3], x4),
             fid::RTT_SET_RIPAS => self.rtt_set_ripas([x1, x2, x3, x4]),
             _ => return None,
         })

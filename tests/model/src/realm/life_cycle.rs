@@ -8,6 +8,7 @@ use super::failures::Cause::{self, Input, Rd};
 use super::failures::{Failures, Prediction};
 use super::measurement::{Kind, extended, hash_of_fields};
 use super::parameters::{MEASURED_OF_REALM, MEASURED_OF_REC, Page, RealmParameters, RecParameters};
+use super::running::LastAccess;
 use super::shape::entry_size;
 use super::tree::{ENTRIES, Entry, Ripas, Table};
 use super::world::{HostMemory, Realm, Rec, RipasRequest, World};
@@ -73,6 +74,7 @@ impl World {
         let rim = hash_of_fields(hash_algorithm, &page.0, &MEASURED_OF_REALM);
         let realm = Realm {
             active: false,
+            off: false,
             shape,
             vmid,
             hash_algorithm,
@@ -194,7 +196,11 @@ impl World {
             Rec {
                 owner: rd,
                 aux,
+                index: parameters.index,
+                runnable: parameters.runnable,
                 request: RipasRequest::default(),
+                last_access: LastAccess::Closed,
+                psci_call: None,
             },
         );
         Prediction::success([0; 3], x4)

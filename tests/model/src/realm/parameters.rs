@@ -24,7 +24,7 @@ pub(super) const MEASURED_OF_REC: [(usize, usize); 3] = [(0, 8), (0x200, 8), (0x
 pub(super) struct Page(pub(super) [u8; 0x1000]);
 
 impl Page {
-    fn u64(&self, offset: usize) -> u64 {
+    pub(super) fn u64(&self, offset: usize) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[offset..offset + 8]);
         u64::from_le_bytes(bytes)

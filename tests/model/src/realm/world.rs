@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rmm_abi::rmi::{FeatureRegister0, HashAlgorithm};
 
 use super::measurement::Measurement;
+use super::running::{LastAccess, PsciCall};
 use super::shape::{Shape, entry_size};
 use super::tree::{Entry, Table};
 use crate::Granule;
@@ -42,6 +43,8 @@ impl HostMemory for NoHostMemory {
 pub struct Realm {
     /// It has been activated.
     pub active: bool,
+    /// It has switched itself off.
+    pub off: bool,
     /// Its address space.
     pub shape: Shape,
     /// Its VMID.
@@ -72,7 +75,13 @@ pub struct Rec {
     pub owner: u64,
     /// Its auxiliary granules.
     pub aux: Vec<u64>,
+    /// Its number in the Realm.
+    pub index: u64,
+    /// It may be entered.
+    pub runnable: bool,
     pub(super) request: RipasRequest,
+    pub(super) last_access: LastAccess,
+    pub(super) psci_call: Option<PsciCall>,
 }
 
 /// Where an IPA leads.

@@ -7,7 +7,7 @@
 .arch armv8.5-a
 
 .set PAGE_TABLE,   0x003
-.set IMAGE_TABLES, 2             // of level 3, 2 MiB each
+.set IMAGE_TABLES, 8             // of level 3, 2 MiB each
 .set SLOT_INDEX,   8             // of level 2: the window of `paging.rs`
 // Access flag, inner shareable, attribute 0 (write-back), and
 .set ATTRIBUTES,   0x703
@@ -181,7 +181,7 @@ park_mapped:
 enter_stack:
     ldr     x1, =stacks
     add     x2, x0, #1
-    add     x1, x1, x2, lsl #17
+    add     x1, x1, x2, lsl #20
     mov     sp, x1
     ldr     x1, =vectors
     msr     vbar_el2, x1

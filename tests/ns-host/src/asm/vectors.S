@@ -6,10 +6,10 @@
 .macro vector number
     .balign 0x80
     sub     sp, sp, #FRAME
-    // Bit 16 of an address is one in a stack and zero in the gap below it.
+    // Bit 19 of an address is one in a stack and zero in the gap below it.
     add     sp, sp, x0
     sub     x0, sp, x0
-    tbz     x0, #16, stack_overflow
+    tbz     x0, #19, stack_overflow
     sub     x0, sp, x0
     sub     sp, sp, x0
     stp     x0, x1, [sp]

@@ -4,7 +4,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 
 use arrayvec::ArrayVec;
-use rmm_abi::rmi::{MAX_REC_AUX, REC_RUNNABLE, RealmParams, Ripas, RttEntryState};
+use rmm_abi::rmi::{MAX_REC_AUX, REC_RUNNABLE, RealmParams, RecParams, Ripas, RttEntryState};
 
 use super::{PAGE_LEVEL, Realm, Rec, Shape, entry_size, nth, write_page};
 use crate::memory::GRANULE;
@@ -246,9 +246,16 @@ impl<'h> Realm<'h> {
 
     /// Adds the next REC, runnable.
     pub(crate) fn rec(&mut self) -> Outcome<u64> {
+        self.rec_with(|params| params.flags = REC_RUNNABLE)
+    }
+
+    /// Adds the next REC with parameters of the caller's.
+    pub(crate) fn rec_with(&mut self, change: impl FnOnce(&mut RecParams)) -> Outcome<u64> {
         let rec = self.rec_memory()?;
         let index = self.recs.len() as u64;
-        write_page(self.page, &rec.params(index, REC_RUNNABLE))?;
+        let mut params = rec.params(index, 0);
+        change(&mut params);
+        write_page(self.page, &params)?;
         commands::rec_create(self.rd, rec.address, self.page)?
             .done(format_args!("REC_CREATE of number {index}"))?;
         let address = rec.address;

@@ -28,7 +28,7 @@ impl Rec {
 }
 
 /// Level at which a walk ended, when that is why the command failed.
-fn walk_level(reply: Reply) -> Option<i8> {
+pub(super) fn walk_level(reply: Reply) -> Option<i8> {
     let [status, level, ..] = reply.code.to_le_bytes();
     (status == StatusCode::ErrorRtt as u8 && reply.code >> 16 == 0).then(|| level.cast_signed())
 }
@@ -47,6 +47,14 @@ impl Realm<'_> {
             "{lost} granules went into the Realm and did not come out"
         );
         Ok(())
+    }
+
+    /// Takes back the memory of a REC that a test has destroyed.
+    pub(crate) fn forget_rec(&mut self, address: u64) -> Outcome {
+        match self.recs.iter().position(|rec| rec.address == address) {
+            Some(index) => self.recs.remove(index).give_back(),
+            None => fail!("{address:#x} is no REC of this Realm"),
+        }
     }
 
     /// Takes the delegated memory of the descriptor and the start tables back.

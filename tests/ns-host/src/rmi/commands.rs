@@ -58,6 +58,20 @@ pub(crate) fn rec_destroy(rec: u64) -> Outcome<Reply> {
     call(fid::REC_DESTROY, &[rec], 0)
 }
 
+/// `RMI_REC_ENTER`.
+pub(crate) fn rec_enter(rec: u64, run: u64) -> Outcome<Reply> {
+    call(fid::REC_ENTER, &[rec, run], 0)
+}
+
+/// `RMI_PSCI_COMPLETE`.
+pub(crate) fn psci_complete(calling: u64, target: u64, status: i64) -> Outcome<Reply> {
+    call(
+        fid::PSCI_COMPLETE,
+        &[calling, target, status.cast_unsigned()],
+        0,
+    )
+}
+
 /// `RMI_DATA_CREATE`.
 pub(crate) fn data_create(rd: u64, data: u64, ipa: u64, source: u64, flags: u64) -> Outcome<Reply> {
     call(fid::DATA_CREATE, &[rd, data, ipa, source, flags], 0)

@@ -15,7 +15,7 @@ use crate::suite::{Host, expect};
 const FORWARDED: [core::ops::RangeInclusive<u16>; 2] = [0x150..=0x18f, 0x1d0..=0x2cf];
 
 /// Commands that the RMM has.
-const COMMANDS: [u64; 21] = [
+const COMMANDS: [u64; 23] = [
     fid::VERSION,
     fid::FEATURES,
     fid::GRANULE_DELEGATE,
@@ -26,6 +26,8 @@ const COMMANDS: [u64; 21] = [
     fid::REC_AUX_COUNT,
     fid::REC_CREATE,
     fid::REC_DESTROY,
+    fid::REC_ENTER,
+    fid::PSCI_COMPLETE,
     fid::DATA_CREATE,
     fid::DATA_CREATE_UNKNOWN,
     fid::DATA_DESTROY,

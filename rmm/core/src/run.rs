@@ -1,0 +1,191 @@
+//! Running a REC: from the host's entry to the exit, with what the RMM handles itself in between
+//! (DEN0137 chapter A4; reference, sections 7 and 8).
+//!
+//! | Module | What lives there |
+//! |---|---|
+//! | `entry` | what the host says on entry, and completing what the last exit left open |
+//! | `abort` | aborts: page of the host's to provide, access to emulate, or the Realm's own mistake |
+//! | `inject` | exceptions that the Realm takes |
+//! | `system` | trapped system registers, `WFI`, vector registers |
+//! | `memory` | pages of the Realm that the RMM itself reads and writes |
+
+mod abort;
+pub(crate) mod entry;
+pub(crate) mod inject;
+pub(crate) mod memory;
+mod system;
+
+use core::cell::Cell;
+
+use rmm_abi::smc;
+
+use crate::context::Context;
+use crate::error::Fatal;
+use crate::exit::Exit;
+use crate::granule::{GranuleAddress, Running};
+use crate::machine::{Configuration, ExceptionKind, Register};
+use crate::rec::layout::SystemRegister;
+use crate::rec::{self, Flag};
+use crate::rtt::Stage2;
+use crate::syndrome as bits;
+use crate::{Machine, psci, realm, rsi};
+
+/// A REC in the CPU.
+pub(crate) struct Session<'s, M: Machine> {
+    pub(crate) context: &'s Context<'s, M>,
+    pub(crate) running: &'s Running<'s>,
+    pub(crate) rec: rec::Descriptor<'s>,
+    pub(crate) realm: realm::Descriptor<'s>,
+    pub(crate) owner: GranuleAddress,
+    pub(crate) stage2: Stage2,
+    pub(crate) configuration: &'s Configuration,
+    /// The REC's vector registers are in the CPU.
+    pub(crate) has_vectors: Cell<bool>,
+    /// The REC's breakpoints and watchpoints are in the CPU.
+    pub(crate) has_debug: Cell<bool>,
+    /// Lines of the virtual and the physical timer that are asserted and masked.
+    pub(crate) timer_lines: Cell<[bool; 2]>,
+}
+
+/// What follows once an exception has been handled: an exit, or the REC goes on.
+pub(crate) type Next = Option<Exit>;
+
+/// PSTATE.SS and PSTATE.BTYPE: what an instruction leaves behind that was not executed but
+/// emulated.
+const STEP_STATE: u64 = 1 << 21 | 0b11 << 10;
+
+impl<M: Machine> Session<'_, M> {
+    pub(crate) fn machine(&self) -> &M {
+        self.context.machine
+    }
+
+    /// Lets the REC run until it exits.
+    pub(crate) fn run(&self) -> Result<Exit, Fatal> {
+        loop {
+            let exception = self.machine().enter(self.rec.words());
+            let next = match exception.kind {
+                ExceptionKind::Synchronous => self.handle(exception.syndrome)?,
+                ExceptionKind::Irq => Some(Exit::Irq),
+                ExceptionKind::Fiq => Some(Exit::Fiq),
+                ExceptionKind::SError => Some(self.serror(exception.syndrome)),
+            };
+            if let Some(exit) = next {
+                return Ok(exit);
+            }
+            // A line that is masked says nothing when it falls and rises again.
+            let lines = self.timer_lines.get();
+            if lines != [false; 2] && self.update_timers(lines) {
+                return Ok(Exit::Irq);
+            }
+        }
+    }
+
+    fn handle(&self, syndrome: u64) -> Result<Next, Fatal> {
+        match bits::class_of(syndrome) {
+            bits::SECURE_MONITOR_CALL => self.monitor_call(),
+            bits::SYSTEM_ACCESS => Ok(self.system_access(syndrome)),
+            bits::DATA_ABORT_LOWER | bits::INSTRUCTION_ABORT_LOWER => self.abort(syndrome),
+            bits::SIMD => self.vectors(),
+            bits::SVE if self.configuration.features.sve_vector_length.is_some() => self.vectors(),
+            bits::WAIT => Ok(Some(self.wait(syndrome))),
+            bits::HYPERVISOR_CALL => {
+                // The CPU counts the call as done. For the Realm there is no such instruction.
+                let after = self.machine().read(Register::ProgramCounter);
+                self.machine()
+                    .write(Register::ProgramCounter, after.wrapping_sub(4));
+                inject::undefined(self.machine());
+                Ok(None)
+            }
+            // Instructions and registers of what a Realm is not shown.
+            _ => {
+                inject::undefined(self.machine());
+                Ok(None)
+            }
+        }
+    }
+
+    /// A call by `SMC`: RSI, PSCI, or nothing that is there.
+    fn monitor_call(&self) -> Result<Next, Fatal> {
+        let function = smc::function_identifier(self.rec.general(0));
+        match function {
+            rsi::FIRST..=rsi::LAST => rsi::call(self, function),
+            _ if psci::is_function(function) => Ok(psci::call(self, function)),
+            smc::SMCCC_VERSION => {
+                const SMCCC_1_2: u64 = 0x1_0002;
+                self.rec.set_general(0, SMCCC_1_2);
+                self.advance();
+                Ok(None)
+            }
+            _ => {
+                self.rec.set_general(0, smc::NOT_SUPPORTED);
+                self.advance();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sets X0 to X3 and goes on behind the instruction.
+    pub(crate) fn reply(&self, results: [u64; 4]) -> Next {
+        for (number, value) in results.into_iter().enumerate() {
+            self.rec.set_general(number, value);
+        }
+        self.advance();
+        None
+    }
+
+    /// Goes on behind the instruction, which the RMM has emulated.
+    pub(crate) fn advance(&self) {
+        let machine = self.machine();
+        let here = machine.read(Register::ProgramCounter);
+        machine.write(Register::ProgramCounter, here.wrapping_add(4));
+        let state = machine.read(Register::ProcessorState);
+        machine.write(Register::ProcessorState, state & !STEP_STATE);
+    }
+
+    /// An `SError` from outside. One that may have damaged what the Realm does is the Realm's to
+    /// know as well.
+    fn serror(&self, syndrome: u64) -> Exit {
+        const ASYNCHRONOUS: u64 = 0x11;
+        const RESTARTABLE: u64 = 0b010 << 10;
+        const CORRECTED: u64 = 0b110 << 10;
+        let is_described = syndrome & bits::IMPLEMENTATION_DEFINED_SYNDROME == 0
+            && syndrome & bits::FAULT_STATUS == ASYNCHRONOUS;
+        let is_harmless = is_described
+            && matches!(
+                syndrome & bits::ASYNCHRONOUS_ERROR_TYPE,
+                RESTARTABLE | CORRECTED
+            );
+        if !is_harmless {
+            const VSESR_FIELDS: u64 = 0x1ff_ffff;
+            self.rec
+                .set(rec::layout::SERROR_SYNDROME, syndrome & VSESR_FIELDS);
+            self.rec.set_flag(Flag::SErrorPending, true);
+            self.machine().inject_serror(syndrome & VSESR_FIELDS);
+        }
+        Exit::SError { syndrome }
+    }
+
+    /// Brings the lines of the timers to the CPU. True when the host does not know of a change yet.
+    pub(crate) fn update_timers(&self, known: [bool; 2]) -> bool {
+        let machine = self.machine();
+        let lines = [
+            Register::VirtualTimerControl,
+            Register::PhysicalTimerControl,
+        ]
+        .map(|register| is_asserted(machine.read(register)));
+        machine.mask_timers(lines[0], lines[1]);
+        self.timer_lines.set(lines);
+        lines != known
+    }
+}
+
+/// The lines of both timers as the host was told at the last exit: virtual, physical.
+pub(crate) fn known_timer_lines(rec: rec::Descriptor<'_>) -> [bool; 2] {
+    [SystemRegister::CNTV_CTL_EL0, SystemRegister::CNTP_CTL_EL0]
+        .map(|register| is_asserted(rec.get(register.word())))
+}
+
+/// Whether a timer asserts its line: ENABLE, no IMASK, ISTATUS.
+const fn is_asserted(control: u64) -> bool {
+    control & 0b111 == 0b101
+}

@@ -1,0 +1,204 @@
+//! Loads, stores and fetches of a Realm, through its two stages of translation.
+
+use rmm_core::machine::{Exception, ExceptionKind};
+use rmm_core::rec::layout::SystemRegister;
+
+use super::FakeCpu;
+use crate::granule::Owner;
+use crate::mmu::Stage2Registers;
+use crate::realm::{Effect, MemoryAccess, Taken, general, taken};
+use crate::registers::Registers;
+
+/// What is done at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Intent {
+    Read,
+    Write,
+    Fetch,
+}
+
+/// Why an access does not take place.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// By stage 1, which the Realm handles itself.
+    Stage1,
+    /// By stage 2, at an IPA, with a fault status.
+    Stage2 { ipa: u64, status: u64 },
+    /// The address is not the host's although it was mapped as such.
+    GranuleProtection,
+}
+
+const LENGTH: u64 = 1 << 25;
+const STATUS_TRANSLATION: u64 = 0x04;
+const STATUS_PERMISSION: u64 = 0x0c;
+const STATUS_GRANULE_PROTECTION: u64 = 0x28;
+/// `HPFAR_EL2` when the architecture says that it is unknown.
+const UNKNOWN: u64 = 0x5555_5550;
+
+const fn translation_fault(level: i8) -> u64 {
+    if level < 0 {
+        0x2b
+    } else {
+        STATUS_TRANSLATION + level.unsigned_abs() as u64
+    }
+}
+
+fn level_of(size: u64) -> u64 {
+    3 - u64::from(size.trailing_zeros() - 12) / 9
+}
+
+impl FakeCpu<'_> {
+    /// The physical address of a virtual one.
+    fn reach(&self, registers: &Registers, address: u64, intent: Intent) -> Result<u64, Refusal> {
+        const READABLE: u64 = 1 << 6;
+        const WRITABLE: u64 = 1 << 7;
+        let ipa = registers
+            .translate_stage_1(address)
+            .ok_or(Refusal::Stage1)?;
+        let stage2 = registers.stage2.expect("a REC is in the CPU");
+        let tables = Stage2Registers {
+            vmid: stage2.vmid,
+            base: stage2.base.get(),
+            ipa_width: stage2.ipa_width.into(),
+            start_level: stage2.start_level,
+            lpa2: stage2.lpa2,
+        };
+        let found = self
+            .memory
+            .translate_or_fault(&tables, ipa)
+            .map_err(|fault| Refusal::Stage2 {
+                ipa,
+                status: translation_fault(fault.level),
+            })?;
+        let permitted = match intent {
+            Intent::Read => found.attributes & READABLE != 0,
+            Intent::Write => found.attributes & WRITABLE != 0,
+            Intent::Fetch => found.attributes & READABLE != 0 && !found.non_secure,
+        };
+        if !permitted {
+            return Err(Refusal::Stage2 {
+                ipa,
+                status: STATUS_PERMISSION + level_of(found.size),
+            });
+        }
+        let target = found.output + (ipa - found.ipa);
+        if found.non_secure && self.memory.owner(target & !0xfff) != Owner::NonSecure {
+            return Err(Refusal::GranuleProtection);
+        }
+        Ok(target)
+    }
+
+    pub(super) fn access_memory(
+        &self,
+        registers: &mut Registers,
+        access: &MemoryAccess,
+    ) -> Effect {
+        let intent = if access.is_write {
+            Intent::Write
+        } else {
+            Intent::Read
+        };
+        let target = match self.reach(registers, access.address, intent) {
+            Ok(target) => target,
+            Err(refusal) => {
+                return refused(registers, refusal, access.address, 0x24, access.syndrome());
+            }
+        };
+        assert!(access.address.is_multiple_of(access.size), "{access:x?}");
+        let page = target & !0xfff;
+        let word = usize::try_from((target & 0xfff) / 8).expect("in a page");
+        let shift = target % 8 * 8;
+        let mask = u64::MAX >> (64 - access.size * 8);
+        let now = self.memory.inspect(page, word);
+        if access.is_write {
+            let value = general(registers, access.register) & mask;
+            let new = now & !(mask << shift) | value << shift;
+            self.memory.realm_write(page, word, new);
+            return Effect::Done(0);
+        }
+        let mut value = now >> shift & mask;
+        if access.is_signed {
+            let unused = 64 - access.size * 8;
+            value = ((value << unused).cast_signed() >> unused).cast_unsigned();
+            if !access.is_64_bit {
+                value &= 0xffff_ffff;
+            }
+        }
+        if let Some(target) = registers.general.get_mut(usize::from(access.register)) {
+            *target = value;
+        }
+        Effect::Done(value)
+    }
+
+    /// Goes on at an address.
+    pub(super) fn fetch(&self, registers: &mut Registers, address: u64) -> Effect {
+        registers.program_counter = address;
+        match self.reach(registers, address, Intent::Fetch) {
+            Ok(_) => Effect::Jumped,
+            Err(refusal) => refused(registers, refusal, address, 0x20, 0),
+        }
+    }
+}
+
+/// The exception for an access that was refused.
+fn refused(
+    registers: &mut Registers,
+    refusal: Refusal,
+    address: u64,
+    class: u64,
+    specific: u64,
+) -> Effect {
+    match refusal {
+        Refusal::Stage2 { ipa, status } => {
+            const FAULT_IPA: u64 = 0xff_ffff_ffff << 4;
+            registers.fault_address = address;
+            let is_permission_fault = status & !3 == STATUS_PERMISSION;
+            registers.fault_ipa = if is_permission_fault {
+                UNKNOWN
+            } else {
+                ipa >> 8 & FAULT_IPA
+            };
+            Effect::Trap(Exception {
+                kind: ExceptionKind::Synchronous,
+                syndrome: class << 26 | LENGTH | specific | status,
+            })
+        }
+        Refusal::Stage1 => Effect::Taken(take(registers, class, specific, 0x04, address)),
+        Refusal::GranuleProtection => {
+            let status = STATUS_GRANULE_PROTECTION;
+            Effect::Taken(take(registers, class, specific, status, address))
+        }
+    }
+}
+
+/// The Realm takes an abort at its EL1, without the RMM.
+fn take(
+    registers: &mut Registers,
+    class: u64,
+    specific: u64,
+    status: u64,
+    address: u64,
+) -> Taken {
+    const WRITE: u64 = 1 << 6;
+    let from_el1 = registers.exception_level() == 1;
+    let vector = match (from_el1, registers.processor_state & 1 != 0) {
+        (true, true) => 0x200,
+        (true, false) => 0,
+        _ if registers.is_aarch32() => 0x600,
+        _ => 0x400,
+    };
+    let class = class + u64::from(from_el1);
+    let syndrome = class << 26 | LENGTH | specific & WRITE | status;
+    for (register, value) in [
+        (SystemRegister::ESR_EL1, syndrome),
+        (SystemRegister::FAR_EL1, address),
+        (SystemRegister::ELR_EL1, registers.program_counter),
+        (SystemRegister::SPSR_EL1, registers.processor_state),
+    ] {
+        registers.set_system(register, value);
+    }
+    let base = registers.system(SystemRegister::VBAR_EL1);
+    registers.program_counter = base.wrapping_add(vector);
+    registers.processor_state = 0x3c5;
+    taken(registers)
+}

@@ -1,0 +1,7 @@
+//! What a Realm sees of the CPU.
+
+mod identification;
+mod undefined;
+
+pub(crate) use identification::{debug_registers_shown, hidden_features, reserved_registers};
+pub(crate) use undefined::{hidden_registers, hvc, ignored_registers};
