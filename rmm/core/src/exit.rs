@@ -15,12 +15,8 @@ use crate::syndrome as bits;
 use crate::{HostFault, Machine};
 
 /// Why a REC exits, with what the host may need. The syndromes are those of the CPU: what of them
-/// the host sees is decided by [`Exit::record`].
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once for each exit, on the stack, where there is no heap"
-)]
+/// the host sees is decided by [`Exit::record`]. Kept small, for one may come out of every trap.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Exit {
     /// A physical interrupt is pending, or the state of a timer has changed.
     Irq,
@@ -51,12 +47,12 @@ pub(crate) enum Exit {
     Psci { function: u64, arguments: [u64; 3] },
     /// A change of RIPAS.
     RipasChange(RipasRequest),
-    /// A call of the host.
-    HostCall {
-        imm: u16,
-        values: [u64; GENERAL_PURPOSE_REGISTERS],
-    },
+    /// A call of the host. What it says is a [`HostCallValues`].
+    HostCall { imm: u16 },
 }
+
+/// X0 to X30 of a call of the host.
+pub(crate) type HostCallValues = [u64; GENERAL_PURPOSE_REGISTERS];
 
 const EXCEPTION_CLASS: u64 = bits::EXCEPTION_CLASS;
 /// Bits of the syndrome that the host sees of `WFI` and the like.
@@ -133,8 +129,8 @@ const fn translation_fault(level: i8) -> u64 {
 const _: () = assert!(translation_fault(PAGE_LEVEL) & 0x3f == 7);
 
 impl Exit {
-    fn record(&self) -> Record {
-        match *self {
+    fn record(self, values: &HostCallValues) -> Record {
+        match self {
             Self::Irq => Record::new(ExitReason::Irq),
             Self::Fiq => Record::new(ExitReason::Fiq),
             Self::SError { syndrome } => Record {
@@ -198,8 +194,8 @@ impl Exit {
                 ripas: [request.base, request.top, request.value],
                 ..Record::new(ExitReason::RipasChange)
             },
-            Self::HostCall { imm, values } => Record {
-                general: values,
+            Self::HostCall { imm } => Record {
+                general: *values,
                 imm,
                 ..Record::new(ExitReason::HostCall)
             },
@@ -218,13 +214,14 @@ const fn word(offset: usize) -> usize {
 pub(crate) fn publish<M: Machine>(
     machine: &M,
     run: GranuleAddress,
-    exit: &Exit,
+    exit: Exit,
+    values: &HostCallValues,
     rec: &GranuleWords,
     departure: &Departure,
 ) -> Result<(), HostFault> {
     use core::mem::offset_of;
 
-    let record = exit.record();
+    let record = exit.record(values);
     let mut gic = [0; 19];
     gic[0] = departure.gic_control & (gic_control::ALL | gic_control::END_OF_INTERRUPT_COUNT);
     gic[1..17].copy_from_slice(&departure.list_registers);

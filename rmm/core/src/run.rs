@@ -21,7 +21,7 @@ use rmm_abi::smc;
 
 use crate::context::Context;
 use crate::error::Fatal;
-use crate::exit::Exit;
+use crate::exit::{Exit, HostCallValues};
 use crate::granule::{GranuleAddress, Running};
 use crate::machine::{Configuration, ExceptionKind, Register};
 use crate::rec::layout::SystemRegister;
@@ -43,6 +43,8 @@ pub(crate) struct Session<'s, M: Machine> {
     pub(crate) has_vectors: Cell<bool>,
     /// The REC's breakpoints and watchpoints are in the CPU.
     pub(crate) has_debug: Cell<bool>,
+    /// What the Realm says to the host, once it has called it.
+    pub(crate) host_call: Cell<HostCallValues>,
     /// Lines of the virtual and the physical timer that are asserted and masked.
     pub(crate) timer_lines: Cell<[bool; 2]>,
 }

@@ -253,7 +253,11 @@ fn an_access_is_completed_once() {
         }
         let expected = synchronous_exit(DATA_ABORT | TRANSLATION_FAULT_3, 0, Scene::UNASSIGNED);
         assert_exit(&scene.enter(), &expected);
-        scene.refuse(ERROR_REC, EMULATED_MMIO, "memory of the Realm is not emulated");
+        scene.refuse(
+            ERROR_REC,
+            EMULATED_MMIO,
+            "memory of the Realm is not emulated",
+        );
         // There is nothing to refuse either.
         assert_exit(&scene.enter_with_flags(INJECT_SEA), &expected);
         let both = EMULATED_MMIO | INJECT_SEA;

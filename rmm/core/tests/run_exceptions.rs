@@ -91,7 +91,12 @@ fn aborts() {
     let address = Scene::EMPTY + 0x128;
     for (state, vector) in ORIGINS {
         for (instruction, class, direction, link) in [
-            (Instruction::Access(MemoryAccess::load(address, 8)), 0x24, 0, HERE),
+            (
+                Instruction::Access(MemoryAccess::load(address, 8)),
+                0x24,
+                0,
+                HERE,
+            ),
             (
                 Instruction::Access(MemoryAccess::store(address, 8)),
                 0x24,
@@ -150,7 +155,11 @@ fn processor_state_afterwards() {
     ] {
         let taken = taken_in(state, control, Instruction::Hvc(0));
         let flags = FLAGS & taken.state;
-        assert_eq!(taken.state & !flags, EL1H_MASKED | after, "{state:#x} {control:#x}");
+        assert_eq!(
+            taken.state & !flags,
+            EL1H_MASKED | after,
+            "{state:#x} {control:#x}"
+        );
         assert_eq!(taken.saved_state, state);
     }
 }

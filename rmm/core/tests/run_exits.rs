@@ -2,7 +2,9 @@
 //! about a bit: in syndromes, fault addresses and all registers of the Realm.
 #![allow(missing_docs)]
 
-use fake_machine::{Guest, Instruction, Scene, SystemEncoding, WaitFor, assert_exit, exit, synchronous_exit};
+use fake_machine::{
+    Guest, Instruction, Scene, SystemEncoding, WaitFor, assert_exit, exit, synchronous_exit,
+};
 use rmm_abi::rmi::run::{ExitReason, RecExit};
 use rmm_core::machine::ExceptionKind;
 
@@ -125,28 +127,30 @@ fn waiting_with_a_timeout_tells_it() {
 
 #[test]
 fn fetch_of_a_missing_page() {
-    for ipa in [Scene::UNASSIGNED, Scene::DESTROYED, Scene::ASSIGNED_DESTROYED] {
+    for ipa in [
+        Scene::UNASSIGNED,
+        Scene::DESTROYED,
+        Scene::ASSIGNED_DESTROYED,
+    ] {
         let syndrome = INSTRUCTION_ABORT | REST | TRANSLATION_FAULT;
         check(
             Instruction::Synchronous(syndrome, ONES, fault_ipa(ipa)),
-            &synchronous(
-                INSTRUCTION_ABORT | SET | EA | TRANSLATION_FAULT,
-                ipa,
-            ),
+            &synchronous(INSTRUCTION_ABORT | SET | EA | TRANSLATION_FAULT, ipa),
         );
     }
 }
 
 #[test]
 fn access_to_a_missing_page() {
-    for ipa in [Scene::UNASSIGNED, Scene::DESTROYED, Scene::ASSIGNED_DESTROYED] {
+    for ipa in [
+        Scene::UNASSIGNED,
+        Scene::DESTROYED,
+        Scene::ASSIGNED_DESTROYED,
+    ] {
         let syndrome = DATA_ABORT | REST | TRANSLATION_FAULT;
         check(
             Instruction::Synchronous(syndrome, ONES, fault_ipa(ipa)),
-            &synchronous(
-                DATA_ABORT | SET | FNV | EA | TRANSLATION_FAULT,
-                ipa,
-            ),
+            &synchronous(DATA_ABORT | SET | FNV | EA | TRANSLATION_FAULT, ipa),
         );
     }
 }
@@ -161,17 +165,13 @@ fn access_that_the_host_cannot_emulate() {
     ] {
         check(
             Instruction::Synchronous(DATA_ABORT | syndrome, ONES, fault_ipa(ipa)),
-            &synchronous(
-                DATA_ABORT | SET | FNV | EA | syndrome & 0x3f,
-                ipa,
-            ),
+            &synchronous(DATA_ABORT | SET | FNV | EA | syndrome & 0x3f, ipa),
         );
     }
 }
 
 /// What of the syndrome of an access the host sees that may emulate it.
-const EMULATABLE: u64 =
-    0x3f << 26 | ISV | 0b11 << 22 | 1 << 15 | SET | FNV | EA | WNR | 0x3f;
+const EMULATABLE: u64 = 0x3f << 26 | ISV | 0b11 << 22 | 1 << 15 | SET | FNV | EA | WNR | 0x3f;
 
 #[test]
 fn load_that_the_host_may_emulate() {
@@ -189,8 +189,7 @@ fn store_that_the_host_may_emulate() {
             let access = size << 22 | register << 16;
             let syndrome = DATA_ABORT | REST & !(0b11 << 22 | 0x1f << 16) | TRANSLATION_FAULT;
             let syndrome = syndrome | access;
-            let instruction =
-                Instruction::Synchronous(syndrome, ONES, fault_ipa(Scene::UNMAPPED));
+            let instruction = Instruction::Synchronous(syndrome, ONES, fault_ipa(Scene::UNMAPPED));
             let mut expected = synchronous(syndrome & EMULATABLE, Scene::UNMAPPED);
             expected.far = 0xfff;
             expected.gprs[0] = value;
@@ -202,10 +201,7 @@ fn store_that_the_host_may_emulate() {
 #[test]
 fn an_external_abort() {
     for status in (0x10..0x18).filter(|status| !matches!(status, 0x11 | 0x12)) {
-        for (class, fields) in [
-            (DATA_ABORT, SET | FNV | EA),
-            (INSTRUCTION_ABORT, SET | EA),
-        ] {
+        for (class, fields) in [(DATA_ABORT, SET | FNV | EA), (INSTRUCTION_ABORT, SET | EA)] {
             check(
                 Instruction::Synchronous(class | REST | status, ONES, ONES),
                 &synchronous(class | fields | status, 0),

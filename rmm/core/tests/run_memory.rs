@@ -2,9 +2,7 @@
 //! the RMM writes.
 #![allow(missing_docs)]
 
-use fake_machine::{
-    Instruction, MemoryAccess, Scene, Taken, assert_exit, exit, synchronous_exit,
-};
+use fake_machine::{Instruction, MemoryAccess, Scene, Taken, assert_exit, exit, synchronous_exit};
 use rmm_abi::rmi::fid;
 use rmm_abi::rmi::run::{ExitReason, RecExit};
 use rmm_core::rec::layout::SystemRegister;
@@ -65,7 +63,12 @@ fn memory_of_the_realm() {
 /// A Realm that knows that there is nothing learns it by itself.
 #[test]
 fn what_the_realm_gave_up() {
-    for address in [Scene::EMPTY, Scene::ASSIGNED_EMPTY, Scene::NO_TABLE, (1 << 39) - 8] {
+    for address in [
+        Scene::EMPTY,
+        Scene::ASSIGNED_EMPTY,
+        Scene::NO_TABLE,
+        (1 << 39) - 8,
+    ] {
         for (instruction, class, direction) in [
             (load(address), 0x25, 0),
             (store(address), 0x25, WNR),
@@ -99,7 +102,11 @@ fn what_the_realm_gave_up() {
 
 #[test]
 fn what_the_host_is_to_provide() {
-    for address in [Scene::UNASSIGNED, Scene::DESTROYED, Scene::ASSIGNED_DESTROYED] {
+    for address in [
+        Scene::UNASSIGNED,
+        Scene::DESTROYED,
+        Scene::ASSIGNED_DESTROYED,
+    ] {
         for (instruction, class) in [
             (load(address + 8), DATA_ABORT),
             (store(address + 8), DATA_ABORT),

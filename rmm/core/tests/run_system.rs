@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use fake_machine::{
-    Guest, Instruction, Scene, SystemEncoding, WaitFor, assert_exit, exit, id_registers, realm_params,
-    synchronous_exit,
+    Guest, Instruction, Scene, SystemEncoding, WaitFor, assert_exit, exit, id_registers,
+    realm_params, synchronous_exit,
 };
 use rmm_abi::rmi::realm_flags;
 use rmm_abi::rmi::run::ExitReason;
@@ -139,9 +139,7 @@ fn identification_registers() {
                     }
                 }
                 guest.set_general(0, 5);
-                guest
-                    .finished(Instruction::ReadSystem(id(4, 0), 31))
-                    .await;
+                guest.finished(Instruction::ReadSystem(id(4, 0), 31)).await;
                 assert_eq!(guest.general(0), 5);
                 // What no Realm is shown: AMU, SVE without the flag, MTE, SME, SPE, BRBE, trace.
                 let pfr0 = guest.read_system(id(4, 0)).await;
@@ -150,7 +148,10 @@ fn identification_registers() {
                 let pfr1 = guest.read_system(id(4, 1)).await;
                 assert_eq!((pfr1 >> 8 & 0xf, pfr1 >> 24 & 0xf), (0, 0));
                 let dfr0 = guest.read_system(id(5, 0)).await;
-                assert_eq!((dfr0 >> 32 & 0xf, dfr0 >> 52 & 0xf, dfr0 >> 4 & 0xf), (0, 0, 0));
+                assert_eq!(
+                    (dfr0 >> 32 & 0xf, dfr0 >> 52 & 0xf, dfr0 >> 4 & 0xf),
+                    (0, 0, 0)
+                );
                 assert_eq!(dfr0 >> 8 & 0xf != 0, flags & realm_flags::PMU != 0);
                 // Breakpoints and watchpoints of the Realm, less one.
                 assert_eq!((dfr0 >> 12 & 0xf, dfr0 >> 20 & 0xf), (1, 1));
@@ -170,8 +171,13 @@ fn registers_that_read_as_something() {
     const DBGDTR: SystemEncoding = SystemEncoding::new(2, 3, 0, 4, 0);
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
-            for (register, value) in [(ICC_SRE, 7), (ERXSTATUS, 0), (ERXMISC0, 0), (OSDLR, 0), (DBGDTR, 0)]
-            {
+            for (register, value) in [
+                (ICC_SRE, 7),
+                (ERXSTATUS, 0),
+                (ERXMISC0, 0),
+                (OSDLR, 0),
+                (DBGDTR, 0),
+            ] {
                 guest.set_general(0, 0x99);
                 assert_eq!(guest.read_system(register).await, value, "{register:?}");
                 guest.write_system(register, 0x55).await;

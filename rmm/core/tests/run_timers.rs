@@ -84,7 +84,10 @@ fn a_timer_that_comes_due() {
             let idle = told(timer, TIMER_ENABLE, 300);
             assert_exit(&scene.enter(), &idle);
             memory.set_counter(300);
-            assert_exit(&scene.enter(), &told(timer, TIMER_ENABLE | TIMER_STATUS, 300));
+            assert_exit(
+                &scene.enter(),
+                &told(timer, TIMER_ENABLE | TIMER_STATUS, 300),
+            );
         });
     }
 }

@@ -4,6 +4,7 @@
 //! instruction. The figures include what reading the counter twice takes.
 
 mod realm;
+mod run;
 mod scaling;
 mod timed;
 
@@ -62,7 +63,8 @@ pub(crate) fn operations(host: &Host) -> Outcome {
         timed_success(fid::GRANULE_DELEGATE, &[granule])?;
         timed_success(fid::GRANULE_UNDELEGATE, &[granule])
     })?;
-    realm::operations(host)
+    realm::operations(host)?;
+    run::operations(host)
 }
 
 fn minimum(name: &str, mut operation: impl FnMut() -> Outcome<u64>) -> Outcome {

@@ -48,7 +48,7 @@ const PRIORITY: u8 = 0xa0;
 static REGISTERS: Once<GicRegisters> = Once::new();
 
 const fn register<T>(address: u64) -> *mut T {
-    core::ptr::with_exposed_provenance_mut(address as usize)
+    address as *mut T
 }
 
 /// Starts the distributor. On the first CPU, before `start_cpu`.

@@ -7,15 +7,14 @@ use crate::calls::{Mismatch, expect};
 use crate::rec::Rec;
 use crate::{registers, vectors};
 
-/// The answer to either command, if the family is one that carries patterns.
-fn answer(rec: &Rec, kind: Kind, vector_bytes: usize) -> Reply {
-    let count = match kind {
+/// The answer to either command: how many registers took part, and the length of vectors.
+fn answer(kind: Kind, system_registers: u64, vector_bytes: usize) -> Reply {
+    let others = match kind {
         Kind::Fpsimd => 32,
         Kind::Sve if vector_bytes > 0 => 49,
         _ => 0,
     };
-    let count = count + registers::family(kind, rec.features).count();
-    Reply::done(&[count as u64, vector_bytes as u64])
+    Reply::done(&[others + system_registers, vector_bytes as u64])
 }
 
 /// Whether there is anything that the family could be filled with at the host's command.
@@ -39,12 +38,14 @@ pub(crate) fn fill(rec: &mut Rec, kind: Kind, seed: u16) -> Result<Reply, Mismat
     } else if kind == Kind::Sve && rec.features.sve {
         vector_bytes = vectors::fill_scalable(&mut rec.scalable, seed);
     }
+    let mut count = 0;
     for prepared in registers::family(kind, rec.features) {
         let register = &prepared.register;
         prepared.write(register.value(kind, seed, prepared.read()));
         compare(kind, seed, register, prepared.read())?;
+        count += 1;
     }
-    Ok(answer(rec, kind, vector_bytes))
+    Ok(answer(kind, count, vector_bytes))
 }
 
 /// Checks the patterns of a family.
@@ -58,8 +59,10 @@ pub(crate) fn check(rec: &mut Rec, kind: Kind, seed: u16) -> Result<Reply, Misma
     } else if kind == Kind::Sve && rec.features.sve {
         vector_bytes = vectors::check_scalable(&mut rec.scalable, seed)?;
     }
+    let mut count = 0;
     for prepared in registers::family(kind, rec.features) {
         compare(kind, seed, &prepared.register, prepared.read())?;
+        count += 1;
     }
-    Ok(answer(rec, kind, vector_bytes))
+    Ok(answer(kind, count, vector_bytes))
 }

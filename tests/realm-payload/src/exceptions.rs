@@ -57,6 +57,29 @@ pub(crate) fn forget(number: usize) {
     }
 }
 
+/// The lowest word of a REC's stack, which nothing uses but [`stack_overflowed`].
+fn lowest_word(number: usize) -> &'static AtomicU64 {
+    // SAFETY: the link script reserves a stack for each REC, and no stack ever comes near its end
+    // without this program giving up.
+    unsafe {
+        let lowest = (&raw const stacks).wrapping_add(number.min(MAXIMUM_RECS - 1) * STACK_SIZE);
+        &*lowest.cast()
+    }
+}
+
+/// There are no guard pages between stacks: a word at the end of each has to stay what it is.
+const END_OF_STACK: u64 = 0x656e_6420_6f66_2073;
+
+/// Marks the end of a REC's stack.
+pub(crate) fn mark_end_of_stack(number: usize) {
+    lowest_word(number).store(END_OF_STACK, Relaxed);
+}
+
+/// Whether the stack of a REC was too small.
+pub(crate) fn stack_overflowed(number: usize) -> bool {
+    lowest_word(number).load(Relaxed) != END_OF_STACK
+}
+
 /// Calls `function`. An exception that is no interrupt ends it, and is what
 /// is returned then.
 ///

@@ -11,7 +11,7 @@ use realm_payload::{Hello, MAXIMUM_RECS, Reply, SCRATCH_PAGES};
 use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rsi::{HostCall, RealmConfig};
 
-use crate::{registers, timers, vectors};
+use crate::{exceptions, registers, timers, vectors};
 
 unsafe extern "C" {
     static image_memory_size: u8;
@@ -35,6 +35,8 @@ pub(crate) struct ScalableRegisters {
 pub(crate) struct Rec {
     /// For `RSI_REALM_CONFIG`.
     pub(crate) config: RealmConfig,
+    /// For another one, to compare.
+    pub(crate) second_config: RealmConfig,
     /// The call by which the host is served.
     pub(crate) service: HostCall,
     /// Calls of its own that a command makes.
@@ -93,7 +95,8 @@ impl Rec {
             vectors::use_longest();
         }
         timers::mask_all();
-        crate::exceptions::forget(self.number);
+        exceptions::forget(self.number);
+        exceptions::mark_end_of_stack(self.number);
         self.reply = self.hello().reply();
     }
 

@@ -24,6 +24,11 @@ pub(crate) fn serve(rec: &mut Rec) -> ! {
             access::set_daif(rec.daif);
             rec.reply = exception;
         }
+        assert!(
+            !exceptions::stack_overflowed(rec.number),
+            "the stack of REC {} is too small",
+            rec.number
+        );
         in_vain = if rec.delivered { 0 } else { in_vain + 1 };
         if in_vain == HOPELESS {
             switch_off();

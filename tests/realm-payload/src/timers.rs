@@ -8,8 +8,12 @@ use realm_payload::command::TimerKind;
 
 use crate::registers::read_register;
 
-const ENABLE: u64 = 1 << 0;
+/// `ENABLE` of a control register.
+pub(crate) const ENABLE: u64 = 1 << 0;
+/// `IMASK` of a control register.
 const MASKED: u64 = 1 << 1;
+/// `ISTATUS` of a control register.
+pub(crate) const EXPIRED: u64 = 1 << 2;
 
 macro_rules! write_register {
     ($name:literal, $value:expr) => {

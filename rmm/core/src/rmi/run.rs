@@ -132,10 +132,12 @@ fn run_and_publish<M: Machine>(
         configuration,
         has_vectors: false.into(),
         timer_lines: [false; 2].into(),
+        host_call: [0; _].into(),
         has_debug: (configuration.debug != DebugRegisters::Trapped).into(),
     };
     let (exit, departure) = run_rec(&session, entry)?;
-    exit::publish(context.machine, run, &exit, &words, &departure)
+    let values = session.host_call.get();
+    exit::publish(context.machine, run, exit, &values, &words, &departure)
         .map_err(|_| Error::Reply(ReturnCode::ERROR_INPUT))?;
     Ok(Outcome::SUCCESS)
 }

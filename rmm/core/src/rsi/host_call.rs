@@ -40,10 +40,10 @@ pub(super) fn begin<M: Machine>(session: &Session<'_, M>, address: u64) -> Resul
     for (value, word) in values.iter_mut().zip(&words[GENERAL..]) {
         *value = word.load(Ordering::Relaxed);
     }
+    session.host_call.set(values);
     session.rec.set_flag(Flag::HostCallPending, true);
     Ok(Some(Exit::HostCall {
         imm: u16::from_le_bytes([low, high]),
-        values,
     }))
 }
 

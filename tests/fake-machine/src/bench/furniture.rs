@@ -17,6 +17,11 @@ impl Bench<'_> {
         self.unused.pop_first().expect("enough granules")
     }
 
+    /// Keeps granules from being given away.
+    pub fn set_aside(&mut self, granules: std::ops::Range<u64>) {
+        self.unused.retain(|granule| !granules.contains(granule));
+    }
+
     /// A fresh granule, delegated.
     pub fn delegated(&mut self) -> u64 {
         let granule = self.host_granule();

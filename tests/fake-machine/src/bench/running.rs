@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use rmm_abi::rmi::fid;
 use rmm_abi::rmi::run::{ExitReason, RecEnter, RecExit, RecRun};
 use rmm_abi::smc::psci;
+use rmm_core::Reply;
 use rmm_core::rec::layout::GENERAL_PURPOSE;
 use rmm_model::realm::{LastAccess, PsciCall};
 use zerocopy::FromBytes;
@@ -113,6 +114,12 @@ impl Bench<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Enters a REC without asking the model, which cannot know what becomes of it.
+    pub fn enter_unpredictably(&self, rec: u64, run: u64) -> Reply {
+        let call = [fid::REC_ENTER, rec, run, 0, 0, 0, 0, 0];
+        self.cpu.call(self.rmm, &call)
     }
 
     /// Enters a REC, which must fail with a code and leave the run page alone.

@@ -22,13 +22,13 @@ impl Vcpu {
     /// must be as the specification has it.
     pub(crate) fn call(&mut self, words: &[u64], outputs: usize) -> Outcome<Results> {
         let report = self.begin(&command::smc(words))?;
-        self.end_call(report, words, outputs)
+        self.end_call(&report, words, outputs)
     }
 
     /// The same for a call that has come out in between.
     pub(crate) fn end_call(
         &mut self,
-        report: Report,
+        report: &Report,
         words: &[u64],
         outputs: usize,
     ) -> Outcome<Results> {
@@ -38,7 +38,7 @@ impl Vcpu {
     /// The same for one that may leave X1 to X3 alone.
     pub(crate) fn end_call_with(
         &mut self,
-        report: Report,
+        report: &Report,
         words: &[u64],
         outputs: usize,
         unused: Unused,

@@ -134,10 +134,7 @@ pub(crate) fn read_register(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> Comm
 }
 
 /// A write of a system register.
-pub(crate) fn write_register(
-    [op0, op1, crn, crm, op2]: [u8; 5],
-    value: u64,
-) -> Command {
+pub(crate) fn write_register([op0, op1, crn, crm, op2]: [u8; 5], value: u64) -> Command {
     Command::WriteRegister {
         register: register(op0, op1, crn, crm, op2),
         value,

@@ -1,8 +1,8 @@
 //! Why a REC has come back, read from its run page. A page that says more than its reason allows
 //! fails the test.
 
-use rmm_abi::rmi::run::{ExitReason, GENERAL_PURPOSE_REGISTERS, LIST_REGISTERS, RecExit};
 use rmm_abi::rmi::run::gic_control;
+use rmm_abi::rmi::run::{ExitReason, GENERAL_PURPOSE_REGISTERS, LIST_REGISTERS, RecExit};
 
 use super::run_page::same;
 use crate::outcome::{Outcome, ensure, fail};
@@ -65,6 +65,10 @@ pub(crate) const fn hpfar(ipa: u64) -> u64 {
 }
 
 /// What the exit is about.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is no heap for the registers of a host call"
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {
     /// The Realm waits.

@@ -3,9 +3,7 @@
 use arrayvec::ArrayVec;
 use ns_host::measurement::Initial;
 use realm_payload::{IMAGE_BASE, ImageHeader};
-use rmm_abi::rmi::{
-    DATA_MEASURE, HashAlgorithm, REC_RUNNABLE, RealmParams, realm_flags,
-};
+use rmm_abi::rmi::{DATA_MEASURE, HashAlgorithm, REC_RUNNABLE, RealmParams, realm_flags};
 use rmm_abi::smc::psci;
 
 use super::command::{self, Replied};
@@ -212,7 +210,7 @@ impl<'h> RunningRealm<'h> {
         commands::psci_complete(calling.rec, target, psci::SUCCESS)?
             .done("PSCI_COMPLETE of CPU_ON")?;
         let report = calling.run()?;
-        let results = calling.finish(report)?.done("CPU_ON")?;
+        let results = calling.finish(&report)?.done("CPU_ON")?;
         ensure_word!(results[0], 0, "result of CPU_ON of REC {index}");
         let hello = self.vcpus[index].greet()?;
         ensure_word!(hello.rec, index as u64, "number of REC {index}");

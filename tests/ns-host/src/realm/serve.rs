@@ -1,11 +1,10 @@
 //! What hosts do for a Realm that has come out: memory, RIPAS, other RECs.
 
+use realm_payload::{Reply, immediate, soak};
 use rmm_abi::rmi::run::enter_flags;
 use rmm_abi::smc::psci;
 
-use super::exit::Exit;
-use super::exit::Report;
-use realm_payload::Reply;
+use super::exit::{Exit, Report, esr};
 use super::tear_down::walk_level;
 use super::vcpu::Vcpu;
 use super::{PAGE_LEVEL, Realm, entry_size};
@@ -64,23 +63,43 @@ impl Realm<'_> {
     }
 
     /// Does for a REC what its exit asks for, as a willing host does it.
-    fn attend(&self, vcpu: &mut Vcpu, exit: &Exit) -> Outcome {
+    pub(crate) fn attend(&self, vcpu: &mut Vcpu, exit: &Exit) -> Outcome {
         match *exit {
-            Exit::Wait { .. } => Ok(()),
-            Exit::Data {
-                hpfar, ..
+            Exit::Wait { .. }
+            | Exit::SystemRegister { .. }
+            | Exit::HostCall {
+                imm: immediate::NOTHING,
+                ..
             }
-            | Exit::Fetch { hpfar, .. } => {
-                let ipa = hpfar >> 4 << 12;
+            | Exit::Psci {
+                function: psci::CPU_SUSPEND | psci::CPU_SUSPEND_32,
+                ..
+            } => Ok(()),
+            Exit::Data {
+                esr, far, hpfar, ..
+            } if hpfar >> 4 << 12 >= self.shape.half() => {
                 ensure!(
-                    ipa < self.shape.half(),
-                    "the payload came out for unprotected {ipa:#x}"
+                    esr & esr::ISV != 0,
+                    "the payload came out for unprotected {hpfar:#x}, ESR {esr:#x}"
                 );
-                self.supply(ipa).map(|_| ())
+                vcpu.enter.flags |= enter_flags::EMULATED_MMIO;
+                vcpu.enter.gprs[0] = soak::device_value(far);
+                Ok(())
+            }
+            Exit::Data { hpfar, .. } | Exit::Fetch { hpfar, .. } => {
+                self.supply(hpfar >> 4 << 12).map(|_| ())
+            }
+            Exit::HostCall {
+                imm: immediate::INVERT,
+                gprs,
+            } => {
+                vcpu.enter.gprs = gprs.map(|register| !register);
+                Ok(())
             }
             Exit::RipasChange { base, top, .. } => self.change_ripas(vcpu.rec, base, top),
             Exit::Psci {
-                function: psci::CPU_ON | psci::CPU_ON_32 | psci::AFFINITY_INFO | psci::AFFINITY_INFO_32,
+                function:
+                    psci::CPU_ON | psci::CPU_ON_32 | psci::AFFINITY_INFO | psci::AFFINITY_INFO_32,
                 arguments: [mpidr, ..],
             } => {
                 let target = self.rec_by_mpidr(mpidr)?;
@@ -88,18 +107,15 @@ impl Realm<'_> {
                     .done(format_args!("PSCI_COMPLETE for {mpidr:#x}"))?;
                 Ok(())
             }
-            Exit::Psci {
-                function: psci::CPU_SUSPEND | psci::CPU_SUSPEND_32,
-                ..
-            } => Ok(()),
             _ => fail!("the payload came out with {}: {exit:x?}", exit.name()),
         }
     }
 
     /// Runs a REC on to the reply to its command and does whatever it needs for that.
-    pub(crate) fn serve(&self, vcpu: &mut Vcpu, mut report: Report) -> Outcome<Reply> {
+    pub(crate) fn serve(&self, vcpu: &mut Vcpu, report: &Report) -> Outcome<Reply> {
+        let mut report = *report;
         for _ in 0..MOST_EXITS {
-            let (reply, last) = vcpu.until_reply(report)?;
+            let (reply, last) = vcpu.until_reply(&report)?;
             if let Some(reply) = reply {
                 return Ok(reply);
             }
@@ -108,9 +124,4 @@ impl Realm<'_> {
         }
         fail!("the payload had {MOST_EXITS} exits without a reply")
     }
-}
-
-/// Makes the next entry refuse the rest of a RIPAS change.
-pub(crate) fn reject(vcpu: &mut Vcpu) {
-    vcpu.enter.flags |= enter_flags::RIPAS_REJECTED;
 }

@@ -41,6 +41,8 @@ pub(crate) struct Vcpu {
     pub(crate) page: RunPage,
     /// What the next entry says. An entry that succeeds sets it to zero.
     pub(crate) enter: RecEnter,
+    /// Flags that every entry has.
+    pub(crate) flags: u64,
     /// What the payload said when it started.
     pub(crate) hello: Hello,
     list_registers: usize,
@@ -52,6 +54,7 @@ impl Vcpu {
             rec,
             page: RunPage::new(host)?,
             enter: RecEnter::default(),
+            flags: 0,
             hello: NO_HELLO,
             list_registers: host.list_registers()?,
         })
@@ -65,6 +68,7 @@ impl Vcpu {
     /// Enters the REC as [`Self::enter`] says. It must come back with a run page that is right to the
     /// last byte.
     pub(crate) fn run(&mut self) -> Outcome<Report> {
+        self.enter.flags |= self.flags;
         self.page.write(&self.enter)?;
         HostTimer::Virtual.start(PATIENCE);
         let reply = self.page.enter(self.rec)?;
@@ -104,7 +108,7 @@ impl Vcpu {
     /// Runs the payload until it is ready for its first command.
     pub(crate) fn greet(&mut self) -> Outcome<Hello> {
         let report = self.run()?;
-        let reply = self.finish(report)?;
+        let reply = self.finish(&report)?;
         let Some(hello) = Hello::from_reply(&reply) else {
             return fail!("the payload starts with {reply:x?} instead of a greeting");
         };
@@ -119,7 +123,7 @@ impl Vcpu {
     }
 
     /// Runs the payload on to its reply, through interrupts of the host and lines of text.
-    pub(crate) fn finish(&mut self, report: Report) -> Outcome<Reply> {
+    pub(crate) fn finish(&mut self, report: &Report) -> Outcome<Reply> {
         match self.until_reply(report)? {
             (Some(reply), _) => Ok(reply),
             (None, report) => fail!(
@@ -131,12 +135,11 @@ impl Vcpu {
     }
 
     /// Runs the payload on to its reply or to an exit that somebody has to deal with.
-    pub(crate) fn until_reply(&mut self, mut report: Report) -> Outcome<(Option<Reply>, Report)> {
+    pub(crate) fn until_reply(&mut self, report: &Report) -> Outcome<(Option<Reply>, Report)> {
+        let mut report = *report;
         for _ in 0..MOST_EXITS {
             match report.exit {
-                Exit::Irq => {
-                    while gic::take().is_some() {}
-                }
+                Exit::Irq => while gic::take().is_some() {},
                 Exit::HostCall {
                     imm: immediate::TEXT,
                     gprs,
@@ -160,7 +163,7 @@ impl Vcpu {
     /// Lets the payload carry out a command that needs nothing of the host.
     pub(crate) fn command(&mut self, command: &Command) -> Outcome<Reply> {
         let report = self.begin(command)?;
-        self.finish(report)
+        self.finish(&report)
     }
 
     /// Keeps the payload at work until something brings it out.
@@ -178,6 +181,6 @@ impl Vcpu {
     /// Lets the payload come to the end of that work.
     pub(crate) fn stop_work(&mut self) -> Outcome {
         let report = self.run()?;
-        self.finish(report)?.done("work").map(|_| ())
+        self.finish(&report)?.done("work").map(|_| ())
     }
 }

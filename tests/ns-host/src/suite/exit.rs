@@ -9,7 +9,7 @@ mod unprotected;
 mod virtual_interrupts;
 mod wait;
 
-pub(crate) use emulation::{reads, refused_by_the_host, writes, without_syndrome};
+pub(crate) use emulation::{reads, refused_by_the_host, without_syndrome, writes};
 pub(crate) use fetch::fetches;
 pub(crate) use interrupt::{host_timer, masked_by_priority, sgi_registers};
 pub(crate) use protected::{above_the_space, destroyed, empty, not_mapped, tables_of_the_realm};
@@ -42,7 +42,7 @@ fn is_external_abort(what: &str, taken: &Exception, class: u64, address: u64) ->
     /// External abort, not on a table walk.
     const STATUS: u64 = 0x10;
     const VALID_ADDRESS: u64 = 0;
-    /// IL, FnV, EA, S1PTW and the status; the others describe the access.
+    /// IL, `FnV`, EA, S1PTW and the status; the others describe the access.
     const TOLD: u64 = 0x3f << 26 | 1 << 25 | 1 << 10 | 1 << 9 | 1 << 7 | 0x3f;
     let expected = class << 26 | 1 << 25 | VALID_ADDRESS << 10 | 1 << 9 | STATUS;
     ensure!(

@@ -29,22 +29,16 @@ fn returns(vcpu: &mut Vcpu, call: &[u64], code: i64) -> Outcome {
 
 /// Makes a call that must come out with its arguments.
 fn comes_out(vcpu: &mut Vcpu, call: &[u64]) -> Outcome<crate::realm::Report> {
-    let registers = command::call_registers(call);
+    let [_, arguments @ ..] = command::call_registers(call);
     let report = vcpu.begin(&command::smc(call))?;
-    let with_arguments = matches!(
-        call[0],
-        psci::CPU_ON
-            | psci::CPU_ON_32
-            | psci::AFFINITY_INFO
-            | psci::AFFINITY_INFO_32
-            | psci::CPU_SUSPEND
-            | psci::CPU_SUSPEND_32
-    );
-    let arguments = if with_arguments {
-        [registers[1], registers[2], registers[3]]
-    } else {
-        [0; 3]
+    let width = match call[0] {
+        psci::CPU_ON | psci::AFFINITY_INFO | psci::CPU_SUSPEND => u64::MAX,
+        // Arguments of 32 bits.
+        psci::CPU_ON_32 | psci::AFFINITY_INFO_32 | psci::CPU_SUSPEND_32 => u32::MAX.into(),
+        // No arguments.
+        _ => 0,
     };
+    let arguments = [0, 1, 2].map(|index: usize| arguments[index] & width);
     ensure!(
         report.exit == Exit::psci(call[0], arguments),
         "exit of PSCI {call:x?}: {:x?}",
@@ -76,7 +70,13 @@ pub(crate) fn version_and_features(host: &Host) -> Outcome {
         returns(vcpu, &[psci::FEATURES | SVE_HINT, function], psci::SUCCESS)?;
     }
     let numbers = (0..0x20).flat_map(|number| [0x8400_0000 | number, 0xc400_0000 | number]);
-    let others = [SMCCC_ARCH_FEATURES, 0x8400_0100, 0xc400_0190, 0, 0xffff_ffff];
+    let others = [
+        SMCCC_ARCH_FEATURES,
+        0x8400_0100,
+        0xc400_0190,
+        0,
+        0xffff_ffff,
+    ];
     for function in numbers.chain(others) {
         if !implemented.contains(&function) {
             returns(vcpu, &[psci::FEATURES, function], psci::NOT_SUPPORTED)?;
@@ -89,7 +89,9 @@ pub(crate) fn version_and_features(host: &Host) -> Outcome {
 pub(crate) fn not_supported(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     let vcpu = realm.first();
-    for number in [0x5, 0x6, 0x7, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11, 0x12, 0x13, 0x14] {
+    for number in [
+        0x5, 0x6, 0x7, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11, 0x12, 0x13, 0x14,
+    ] {
         for function in [0x8400_0000 | number, 0xc400_0000 | number] {
             returns(vcpu, &[function, 0, 0, 0], psci::NOT_SUPPORTED)?;
         }
@@ -114,7 +116,7 @@ pub(crate) fn cpu_suspend(host: &Host) -> Outcome {
         ensure!(matches!(report.exit, Exit::Psci { .. }), "no PSCI exit");
         vcpu.enter.gprs = [0xbad; 31];
         let report = vcpu.run()?;
-        let results = vcpu.end_call(report, &call, 0)?;
+        let results = vcpu.end_call(&report, &call, 0)?;
         ensure_word!(results[0], result(psci::SUCCESS), "CPU_SUSPEND");
     }
     realm.tear_down()
@@ -129,14 +131,38 @@ pub(crate) fn refused_in_the_realm(host: &Host) -> Outcome {
     for start in [half, half + entry, end, end | entry, 1 << 63, u64::MAX] {
         returns(vcpu, &[psci::CPU_ON, 1, start, 0], psci::INVALID_ADDRESS)?;
     }
-    let strangers = [2, 3, 15, 16, 0x10, 0xff, 0x100, 0x1_0000, 1 << 32, 1 << 32 | 1, u64::MAX];
+    let strangers = [
+        2,
+        3,
+        15,
+        16,
+        0x10,
+        0xff,
+        0x100,
+        0x1_0000,
+        1 << 32,
+        1 << 32 | 1,
+        u64::MAX,
+    ];
     for mpidr in strangers {
-        returns(vcpu, &[psci::CPU_ON, mpidr, entry, 0], psci::INVALID_PARAMETERS)?;
-        returns(vcpu, &[psci::AFFINITY_INFO, mpidr, 0], psci::INVALID_PARAMETERS)?;
+        returns(
+            vcpu,
+            &[psci::CPU_ON, mpidr, entry, 0],
+            psci::INVALID_PARAMETERS,
+        )?;
+        returns(
+            vcpu,
+            &[psci::AFFINITY_INFO, mpidr, 0],
+            psci::INVALID_PARAMETERS,
+        )?;
     }
     for level in [1, 2, 3, 4, u64::MAX] {
         for mpidr in [0, 1] {
-            returns(vcpu, &[psci::AFFINITY_INFO, mpidr, level], psci::INVALID_PARAMETERS)?;
+            returns(
+                vcpu,
+                &[psci::AFFINITY_INFO, mpidr, level],
+                psci::INVALID_PARAMETERS,
+            )?;
         }
     }
     // Itself.
@@ -159,7 +185,11 @@ pub(crate) fn cpu_off(host: &Host) -> Outcome {
         comes_out(&mut realm.vcpus[1], &[psci::CPU_OFF])?;
         realm.vcpus[1].refused(ERROR_REC, "REC_ENTER after CPU_OFF")?;
         let seen = ask(&mut realm, 1)?;
-        ensure_word!(seen, result(psci::AFFINITY_OFF), "AFFINITY_INFO after CPU_OFF");
+        ensure_word!(
+            seen,
+            result(psci::AFFINITY_OFF),
+            "AFFINITY_INFO after CPU_OFF"
+        );
     }
     realm.tear_down()
 }
@@ -172,7 +202,7 @@ fn ask(realm: &mut RunningRealm, index: usize) -> Outcome<u64> {
     comes_out(vcpu, &call)?;
     commands::psci_complete(vcpu.rec, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
     let report = vcpu.run()?;
-    Ok(vcpu.end_call(report, &call, 0)?[0])
+    Ok(vcpu.end_call(&report, &call, 0)?[0])
 }
 
 /// Bit 31 of its MPIDR is one, the rest is the number of the REC.

@@ -48,7 +48,9 @@ pub(crate) fn wants_its_granules(host: &Host) -> Outcome {
 
 pub(crate) fn realm_is_new(host: &Host) -> Outcome {
     let mut realm = RunningRealm::inactive(host, Options::with_recs(2))?;
-    realm.first().refused(ERROR_REALM, "REC_ENTER of a new Realm")?;
+    realm
+        .first()
+        .refused(ERROR_REALM, "REC_ENTER of a new Realm")?;
     let second = &realm.vcpus[1];
     second.page.write(&second.enter)?;
     let reply = second.page.enter(second.rec)?;
@@ -101,7 +103,7 @@ pub(crate) fn psci_request_is_pending(host: &Host) -> Outcome {
         }
         commands::psci_complete(vcpu.rec, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
         let report = vcpu.run()?;
-        vcpu.finish(report)?.done("PSCI call")?;
+        vcpu.finish(&report)?.done("PSCI call")?;
     }
     realm.tear_down()
 }
@@ -149,7 +151,8 @@ pub(crate) fn unasked_emulation(host: &Host) -> Outcome {
     unasked(&mut realm, "a host call")?;
     let vcpu = realm.first();
     vcpu.enter.flags = INJECT_SEA;
-    vcpu.command(&Command::Time)?.done("command after an abort that nobody asked for")?;
+    vcpu.command(&Command::Time)?
+        .done("command after an abort that nobody asked for")?;
     // After a trapped wait.
     vcpu.enter.flags = TRAP_WFI;
     let report = vcpu.begin(&Command::Wfi)?;
@@ -162,7 +165,7 @@ pub(crate) fn unasked_emulation(host: &Host) -> Outcome {
     let vcpu = realm.first();
     vcpu.enter.flags = INJECT_SEA;
     let report = vcpu.run()?;
-    vcpu.finish(report)?.done("WFI")?;
+    vcpu.finish(&report)?.done("WFI")?;
     // After an access to protected memory that is not there.
     let load = command::load(SPARE, 8);
     let first = vcpu.begin(&load)?;
@@ -180,7 +183,7 @@ pub(crate) fn unasked_emulation(host: &Host) -> Outcome {
     }
     realm.realm.supply(SPARE)?;
     let report = realm.first().run()?;
-    realm.first().finish(report)?.done("load")?;
+    realm.first().finish(&report)?.done("load")?;
     // A pair of registers cannot be emulated.
     let pair = command::load_pair(realm.unprotected(0));
     let report = realm.first().begin(&pair)?;
@@ -193,7 +196,8 @@ pub(crate) fn unasked_emulation(host: &Host) -> Outcome {
     let vcpu = realm.first();
     vcpu.enter.flags = INJECT_SEA;
     let report = vcpu.run()?;
-    vcpu.finish(report)?.exception("a pair that the host refuses")?;
+    vcpu.finish(&report)?
+        .exception("a pair that the host refuses")?;
     realm.tear_down()
 }
 

@@ -75,7 +75,7 @@ fn keep_at_work(vcpu: &mut Vcpu, over: &AtomicBool) -> Outcome {
         );
         while gic::take().is_some() {}
         let report = vcpu.run()?;
-        vcpu.finish(report)?.done("work")?;
+        vcpu.finish(&report)?.done("work")?;
     }
     Ok(())
 }

@@ -5,8 +5,9 @@ use realm_guest_kit::rsi;
 use rmm_abi::Version;
 use rmm_abi::rsi::VERSION_1_0;
 use rmm_abi::smc;
+use zerocopy::IntoBytes as _;
 
-use super::{Soak, expect_config, succeeds};
+use super::{Soak, expect_bytes, succeeds};
 use crate::calls::{Instruction, Mismatch, call, expect};
 use crate::entry::conduit;
 use crate::registers::mpidr;
@@ -28,9 +29,9 @@ impl Soak<'_> {
                 expect(4, 0, value)
             }
             2 => {
-                let before = self.rec.config;
-                succeeds(5, rsi::realm_config(&conduit, &mut self.rec.config))?;
-                expect_config(6, &before, &self.rec.config)
+                let second = &mut self.rec.second_config;
+                succeeds(5, rsi::realm_config(&conduit, second))?;
+                expect_bytes(6, self.rec.config.as_bytes(), second.as_bytes())
             }
             _ => {
                 let challenge = [self.random.word().to_le_bytes()[7]; 64];

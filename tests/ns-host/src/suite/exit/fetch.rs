@@ -3,9 +3,7 @@
 use super::{FETCH_ABORT, expect, is_external_abort};
 use crate::memory::GRANULE;
 use crate::outcome::Outcome;
-use crate::realm::{
-    Exit, NO_RAM, PAGE_LEVEL, Replied, RunningRealm, SPARE, command, esr, hpfar,
-};
+use crate::realm::{Exit, NO_RAM, PAGE_LEVEL, Replied, RunningRealm, SPARE, command, esr, hpfar};
 use crate::rmi::commands;
 use crate::suite::{Host, expect as memory};
 
@@ -24,17 +22,30 @@ pub(crate) fn fetches(host: &Host) -> Outcome {
     // Something to execute for the second page, so that the fetch can succeed in the end.
     realm.realm.supply(SPARE + GRANULE)?;
     let code = SPARE + GRANULE + 0x40;
-    realm.first().command(&command::store(code, 8, RETURNS))?.done("store")?;
-    realm.first().command(&command::fetch(code))?.done("a fetch from memory")?;
+    realm
+        .first()
+        .command(&command::store(code, 8, RETURNS))?
+        .done("store")?;
+    realm
+        .first()
+        .command(&command::fetch(code))?
+        .done("a fetch from memory")?;
     // RAM without memory.
     let report = realm.first().begin(&command::fetch(SPARE + 0x128))?;
-    expect("a fetch from RAM without memory", &report, needs_memory(SPARE, 3))?;
+    expect(
+        "a fetch from RAM without memory",
+        &report,
+        needs_memory(SPARE, 3),
+    )?;
     let report = realm.first().run()?;
     expect("the same without help", &report, needs_memory(SPARE, 3))?;
     realm.realm.supply(SPARE)?;
     // Zeroes are no instruction.
     let report = realm.first().run()?;
-    realm.first().finish(report)?.exception("a fetch of zeroes")?;
+    realm
+        .first()
+        .finish(&report)?
+        .exception("a fetch of zeroes")?;
     // No RAM, with a table and without.
     for address in [NO_RAM, NO_RAM + 0x10, 0x1000] {
         let taken = realm
@@ -76,6 +87,10 @@ pub(crate) fn fetches(host: &Host) -> Outcome {
     let data = realm.realm.entry(SPARE + GRANULE, PAGE_LEVEL)?.descriptor;
     realm.realm.destroy_page(SPARE + GRANULE, data)?;
     let report = realm.first().begin(&command::fetch(code))?;
-    expect("a fetch from what was destroyed", &report, needs_memory(SPARE + GRANULE, 3))?;
+    expect(
+        "a fetch from what was destroyed",
+        &report,
+        needs_memory(SPARE + GRANULE, 3),
+    )?;
     realm.tear_down()
 }

@@ -50,16 +50,20 @@ pub(crate) fn masked_by_priority(host: &Host) -> Outcome {
                 "exit although the interrupt is masked: {:x?}",
                 report.exit
             );
-            vcpu.finish(report)?.done("work")?;
+            vcpu.finish(&report)?.done("work")?;
         }
         Ok(())
     })?;
     let report = vcpu.begin(&Command::Yield { count: 10_000 })?;
-    expect("the same with the interrupt let through", &report, Exit::Irq)?;
+    expect(
+        "the same with the interrupt let through",
+        &report,
+        Exit::Irq,
+    )?;
     HostTimer::Physical.stop();
     timer::silence();
     let report = vcpu.run()?;
-    vcpu.finish(report)?.done("work")?;
+    vcpu.finish(&report)?.done("work")?;
     realm.tear_down()
 }
 
@@ -94,7 +98,7 @@ pub(crate) fn sgi_registers(host: &Host) -> Outcome {
             // The instruction is done, whatever the host says.
             vcpu.enter.gprs = [0xbad; 31];
             let report = vcpu.run()?;
-            vcpu.finish(report)?.done("an SGI")?;
+            vcpu.finish(&report)?.done("an SGI")?;
         }
     }
     // ICC_ASGI1R_EL1: there is no other Security state that a Realm could reach.

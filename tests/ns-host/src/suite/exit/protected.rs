@@ -2,7 +2,7 @@
 
 use super::{DATA_ABORT, expect, is_external_abort};
 use crate::memory::GRANULE;
-use crate::outcome::{Outcome, ensure, ensure_word};
+use crate::outcome::{Outcome, ensure, ensure_word, skip};
 use crate::realm::{
     Command, Exit, GIGABYTE, NO_RAM, PAGE_LEVEL, Replied, RunningRealm, SPARE, command, esr, hpfar,
 };
@@ -41,7 +41,7 @@ pub(crate) fn not_mapped(host: &Host) -> Outcome {
         expect("the same without help", &report, expected)?;
         realm.realm.supply(ipa)?;
         let report = realm.first().run()?;
-        let [value, ..] = realm.first().finish(report)?.done("access")?;
+        let [value, ..] = realm.first().finish(&report)?.done("access")?;
         ensure_word!(value, 0, "what a fresh page holds at {ipa:#x}");
         ipa += GRANULE;
     }
@@ -83,7 +83,12 @@ pub(crate) fn empty(host: &Host) -> Outcome {
     // With a table, without one; with memory behind it, which does not help.
     let without_table = GIGABYTE / 2;
     for round in 0..2 {
-        for address in [NO_RAM, NO_RAM + 0xff8, without_table, without_table + GIGABYTE] {
+        for address in [
+            NO_RAM,
+            NO_RAM + 0xff8,
+            without_table,
+            without_table + GIGABYTE,
+        ] {
             for (what, access) in [
                 ("a load from no RAM", command::load(address, 8)),
                 ("a store to no RAM", command::store(address, 4, 1)),
@@ -124,7 +129,9 @@ pub(crate) fn above_the_space(host: &Host) -> Outcome {
             offset: ipa % GIGABYTE,
             table,
         };
-        let taken = vcpu.command(&load)?.exception("an access above the space")?;
+        let taken = vcpu
+            .command(&load)?
+            .exception("an access above the space")?;
         ensure!(
             taken.esr & (0x3f << 26 | 1 << 25 | 0x3f) == ESR,
             "an access to {ipa:#x}: the Realm took {taken:x?}"
@@ -139,10 +146,14 @@ pub(crate) fn tables_of_the_realm(host: &Host) -> Outcome {
     // In RAM without memory: the host gives some, and the walk finds an invalid entry.
     let walk = |table| Command::LoadTranslated { offset: 0, table };
     let report = realm.first().begin(&walk(SPARE))?;
-    expect("a walk through RAM without memory", &report, needs_memory(SPARE, 2))?;
+    expect(
+        "a walk through RAM without memory",
+        &report,
+        needs_memory(SPARE, 2),
+    )?;
     realm.realm.supply(SPARE)?;
     let report = realm.first().run()?;
-    let taken = realm.first().finish(report)?.exception("an empty table")?;
+    let taken = realm.first().finish(&report)?.exception("an empty table")?;
     ensure!(
         esr::class(taken.esr) == DATA_ABORT && taken.esr & 0x3c == 0x04,
         "a walk through an empty table: the Realm took {taken:x?}"
@@ -167,19 +178,35 @@ pub(crate) fn tables_of_the_realm(host: &Host) -> Outcome {
     )?;
     let page = host.granule()?;
     realm.realm.tables(shared, PAGE_LEVEL)?;
-    commands::map_unprotected(realm.realm.rd, shared, PAGE_LEVEL, page | command::READ_WRITE)?
-        .done("MAP_UNPROTECTED")?;
+    commands::map_unprotected(
+        realm.realm.rd,
+        shared,
+        PAGE_LEVEL,
+        page | command::READ_WRITE,
+    )?
+    .done("MAP_UNPROTECTED")?;
     let report = realm.first().run()?;
-    expect(
-        "a walk through memory of the host",
-        &report,
-        Exit::Data {
+    let told = report.exit
+        == Exit::Data {
             esr: esr::of(esr::DATA, esr::permission(3)),
             far: 0,
             hpfar: hpfar(shared),
             value: 0,
-        },
-    )?;
-    // The REC cannot go on from there; nothing else of the Realm is kept by that.
-    realm.tear_down()
+        };
+    if !told {
+        // Some emulators let the walk go on; there it finds no entry.
+        let taken = realm.first().finish(&report)?;
+        let taken = taken.exception("a walk through memory of the host")?;
+        ensure!(
+            esr::class(taken.esr) == DATA_ABORT && taken.esr & 0x3c == 0x04,
+            "a walk through memory of the host: the Realm took {taken:x?}"
+        );
+    }
+    // Otherwise the REC cannot go on from there; nothing else of the Realm is kept by that.
+    realm.tear_down()?;
+    if told {
+        Ok(())
+    } else {
+        skip!("this CPU lets a Realm have tables in memory of the host")
+    }
 }

@@ -64,7 +64,7 @@ pub(crate) fn timers_are_told(host: &Host) -> Outcome {
             ensure_word!(value, deadline, "deadline of {which:?}");
             let (seen, _) = told(other(which), &report.surroundings);
             ensure_word!(seen & ENABLE, 0, "control of the other timer");
-            vcpu.finish(report)?.done("timer")?;
+            vcpu.finish(&report)?.done("timer")?;
         }
     }
     realm.tear_down()
@@ -91,10 +91,10 @@ fn fires(host: &Host, which: Timer) -> Outcome {
             // It has fired before the payload could answer.
             told_to_fire(which, &report.surroundings, deadline)?;
             let report = vcpu.run()?;
-            vcpu.finish(report)?.done("timer")?;
+            vcpu.finish(&report)?.done("timer")?;
             None
         } else {
-            vcpu.finish(report)?.done("timer")?;
+            vcpu.finish(&report)?.done("timer")?;
             Some(vcpu.work()?)
         };
         if let Some(report) = report {
@@ -112,14 +112,15 @@ fn fires(host: &Host, which: Timer) -> Outcome {
                 report.exit
             );
             told_to_fire(which, &report.surroundings, deadline)?;
-            vcpu.finish(report)?.done("work")?;
+            vcpu.finish(&report)?.done("work")?;
         }
         // Off again: that is a change too, which the host learns at the latest with the next exit.
         let report = set(vcpu, which, 0, deadline)?;
         let (control, _) = told(which, &report.surroundings);
         ensure_word!(control & ENABLE, 0, "control of {which:?} after it is off");
-        vcpu.finish(report)?.done("timer")?;
-        vcpu.command(&Command::Yield { count: 1000 })?.done("work")?;
+        vcpu.finish(&report)?.done("timer")?;
+        vcpu.command(&Command::Yield { count: 1000 })?
+            .done("work")?;
     }
     timer::silence();
     realm.tear_down()

@@ -4,9 +4,7 @@ use super::{DATA_ABORT, expect};
 use crate::machine::CarveOut;
 use crate::memory::GRANULE;
 use crate::outcome::{Outcome, ensure, ensure_word};
-use crate::realm::{
-    Exit, PAGE_LEVEL, Replied, RunningRealm, command, esr, hpfar, nth,
-};
+use crate::realm::{Exit, PAGE_LEVEL, Replied, RunningRealm, command, esr, hpfar, nth};
 use crate::rmi::{commands, must_delegate, must_undelegate};
 use crate::suite::{Host, expect as memory};
 
@@ -32,7 +30,10 @@ pub(crate) fn mapped(host: &Host) -> Outcome {
             let reply = realm.first().command(&command::load(at, 8))?;
             ensure_word!(reply.done("load")?[0], word << 8 | index, "load of {at:#x}");
             let value = 0xabcd << 16 | word;
-            realm.first().command(&command::store(at, 8, value))?.done("store")?;
+            realm
+                .first()
+                .command(&command::store(at, 8, value))?
+                .done("store")?;
             let seen = memory::read(nth(first, index) + 8 * word)?;
             ensure_word!(seen, value, "what the host finds at {at:#x}");
         }
@@ -55,8 +56,14 @@ pub(crate) fn read_only(host: &Host) -> Outcome {
     )?
     .done("MAP_UNPROTECTED")?;
     let reply = realm.first().command(&command::load(address + 8, 8))?;
-    ensure_word!(reply.done("load")?[0], 1 ^ 0x77, "load of what is read-only");
-    let report = realm.first().begin(&command::store(address + 0x18, 4, 0x1_2345))?;
+    ensure_word!(
+        reply.done("load")?[0],
+        1 ^ 0x77,
+        "load of what is read-only"
+    );
+    let report = realm
+        .first()
+        .begin(&command::store(address + 0x18, 4, 0x1_2345))?;
     let syndrome = esr::ISV | 2 << 22 | esr::WNR | esr::permission(3);
     expect(
         "a store to what is read-only",
@@ -71,7 +78,8 @@ pub(crate) fn read_only(host: &Host) -> Outcome {
     let vcpu = realm.first();
     vcpu.enter.flags = rmm_abi::rmi::run::enter_flags::EMULATED_MMIO;
     let report = vcpu.run()?;
-    vcpu.finish(report)?.done("a store that the host has emulated")?;
+    vcpu.finish(&report)?
+        .done("a store that the host has emulated")?;
     memory::holds(page, |word| word ^ 0x77)?;
     // Neither readable nor writable.
     commands::unmap_unprotected(realm.realm.rd, address, PAGE_LEVEL)?.done("UNMAP")?;
@@ -98,7 +106,11 @@ pub(crate) fn read_only(host: &Host) -> Outcome {
     vcpu.enter.flags = rmm_abi::rmi::run::enter_flags::EMULATED_MMIO;
     vcpu.enter.gprs[0] = 0x99;
     let report = vcpu.run()?;
-    ensure_word!(vcpu.finish(report)?.done("load")?[0], 0x99, "an emulated load");
+    ensure_word!(
+        vcpu.finish(&report)?.done("load")?[0],
+        0x99,
+        "an emulated load"
+    );
     realm.tear_down()
 }
 
@@ -128,7 +140,10 @@ pub(crate) fn taken_away(host: &Host) -> Outcome {
             target | command::READ_WRITE,
         )?
         .done("MAP_UNPROTECTED")?;
-        for access in [command::load(address + 8, 8), command::store(address + 8, 8, 1)] {
+        for access in [
+            command::load(address + 8, 8),
+            command::store(address + 8, 8, 1),
+        ] {
             let taken = realm
                 .first()
                 .command(&access)?
@@ -140,11 +155,16 @@ pub(crate) fn taken_away(host: &Host) -> Outcome {
         }
         if target == page {
             must_undelegate(page)?;
-            realm.first().command(&command::load(address, 8))?.done("load")?;
+            realm
+                .first()
+                .command(&command::load(address, 8))?
+                .done("load")?;
         }
         commands::unmap_unprotected(realm.realm.rd, address, PAGE_LEVEL)?.done("UNMAP")?;
     }
-    let report = realm.first().begin(&command::load(address + GRANULE - 8, 8))?;
+    let report = realm
+        .first()
+        .begin(&command::load(address + GRANULE - 8, 8))?;
     ensure!(
         matches!(report.exit, Exit::Data { .. }),
         "exit after the last mapping went: {:x?}",

@@ -19,7 +19,8 @@ pub(crate) fn delivered(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     timer::silence();
     let vcpu = realm.first();
-    vcpu.command(&command::interrupts(true))?.done("interrupts on")?;
+    vcpu.command(&command::interrupts(true))?
+        .done("interrupts on")?;
     let count = vcpu.list_registers();
     for (index, number) in (0..count).cycle().zip([27, 30, 0, 15, 32, 1019, 100, 101]) {
         let before = taken(vcpu, number)?;
@@ -30,8 +31,12 @@ pub(crate) fn delivered(host: &Host) -> Outcome {
             0,
             "state of interrupt {number} after its end"
         );
-        vcpu.finish(report)?.done("work")?;
-        ensure_word!(taken(vcpu, number)?, before + 1, "count of interrupt {number}");
+        vcpu.finish(&report)?.done("work")?;
+        ensure_word!(
+            taken(vcpu, number)?,
+            before + 1,
+            "count of interrupt {number}"
+        );
     }
     // Several at once.
     for (index, lr) in vcpu.enter.gicv3_lrs.iter_mut().enumerate().take(count) {
@@ -45,9 +50,14 @@ pub(crate) fn delivered(host: &Host) -> Outcome {
             "state of list register {index} when all were used"
         );
     }
-    vcpu.finish(report)?.done("work")?;
+    vcpu.finish(&report)?.done("work")?;
     for index in 0..count as u64 {
-        ensure_word!(taken(vcpu, 200 + index)?, 1, "count of interrupt {}", 200 + index);
+        ensure_word!(
+            taken(vcpu, 200 + index)?,
+            1,
+            "count of interrupt {}",
+            200 + index
+        );
     }
     // An active one is nothing new.
     vcpu.enter.gicv3_lrs[0] = lr::active(300);
@@ -57,14 +67,19 @@ pub(crate) fn delivered(host: &Host) -> Outcome {
         lr::active(300),
         "an active interrupt"
     );
-    vcpu.finish(report)?.done("work")?;
+    vcpu.finish(&report)?.done("work")?;
     ensure_word!(taken(vcpu, 300)?, 0, "count of an active interrupt");
     // Masked by the Realm it stays.
-    vcpu.command(&command::interrupts(false))?.done("interrupts off")?;
+    vcpu.command(&command::interrupts(false))?
+        .done("interrupts off")?;
     vcpu.enter.gicv3_lrs[0] = lr::pending(301);
     let report = vcpu.begin(&Command::Yield { count: 1000 })?;
-    ensure_word!(report.surroundings.lrs[0], lr::pending(301), "a masked interrupt");
-    vcpu.finish(report)?.done("work")?;
+    ensure_word!(
+        report.surroundings.lrs[0],
+        lr::pending(301),
+        "a masked interrupt"
+    );
+    vcpu.finish(&report)?.done("work")?;
     realm.tear_down()
 }
 
@@ -76,13 +91,17 @@ pub(crate) fn priorities(host: &Host) -> Outcome {
     if vcpu.list_registers() < 3 {
         return skip!("there are fewer than three list registers");
     }
-    vcpu.command(&command::interrupts(true))?.done("interrupts on")?;
+    vcpu.command(&command::interrupts(true))?
+        .done("interrupts on")?;
     // Priority 0xf8 is below the payload's mask or the last of all; the others come in order.
-    for (index, (number, priority)) in [(60u64, 0xc0u64), (61, 0x40), (62, 0x80)].iter().enumerate() {
+    for (index, (number, priority)) in [(60u64, 0xc0u64), (61, 0x40), (62, 0x80)]
+        .iter()
+        .enumerate()
+    {
         vcpu.enter.gicv3_lrs[index] = lr::pending(*number) & !(0xff << 48) | priority << 48;
     }
     let report = vcpu.begin(&Command::Yield { count: 1000 })?;
-    vcpu.finish(report)?.done("work")?;
+    vcpu.finish(&report)?.done("work")?;
     for number in [60, 61, 62] {
         ensure_word!(taken(vcpu, number)?, 1, "count of interrupt {number}");
     }
@@ -94,9 +113,7 @@ pub(crate) fn end_without_list_register(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     timer::silence();
     let vcpu = realm.first();
-    vcpu.command(&command::interrupts(true))?.done("interrupts on")?;
-    // ICC_EOIR1_EL1 of an interrupt that is not in a list register, with a priority to drop.
-    vcpu.command(&command::interrupts(false))?.done("interrupts off")?;
+    masked_with_groups(vcpu, 1)?;
     vcpu.enter.gicv3_lrs[0] = lr::pending(70);
     let acknowledge = command::read_register(3, 0, 12, 12, 0);
     let report = vcpu.begin(&acknowledge)?;
@@ -105,7 +122,7 @@ pub(crate) fn end_without_list_register(host: &Host) -> Outcome {
         lr::ACTIVE,
         "state of an acknowledged interrupt"
     );
-    let [number, ..] = vcpu.finish(report)?.done("acknowledge")?;
+    let [number, ..] = vcpu.finish(&report)?.done("acknowledge")?;
     ensure_word!(number, 70, "number of the acknowledged interrupt");
     // The list register is empty now, so its end is counted.
     let end = command::write_register([3, 0, 12, 12, 1], 70);
@@ -116,13 +133,31 @@ pub(crate) fn end_without_list_register(host: &Host) -> Outcome {
         gic_control::ENTRY_NOT_PRESENT | 1 << 27,
         "gicv3_hcr after an end without list register"
     );
-    ensure_word!(report.surroundings.misr & 1 << 2, 1 << 2, "gicv3_misr.LRENP");
-    vcpu.finish(report)?.done("end of interrupt")?;
+    ensure_word!(
+        report.surroundings.misr & 1 << 2,
+        1 << 2,
+        "gicv3_misr.LRENP"
+    );
+    vcpu.finish(&report)?.done("end of interrupt")?;
     // The host does not keep the count: each entry starts from zero.
     let report = vcpu.begin(&Command::Time)?;
     ensure_word!(report.surroundings.gic_hcr, 0, "gicv3_hcr of the next exit");
-    vcpu.finish(report)?.done("a command")?;
+    vcpu.finish(&report)?.done("a command")?;
     realm.tear_down()
+}
+
+/// The CPU interface is open for group 1 as asked and closed for group 0, but the Realm takes no
+/// interrupt.
+fn masked_with_groups(vcpu: &mut Vcpu, group_1: u64) -> Outcome {
+    for (what, command) in [
+        ("interrupts on", command::interrupts(true)),
+        ("masks", Command::SetDaif(0xf << 6)),
+        ("group 0", command::write_register([3, 0, 12, 12, 6], 0)),
+        ("group 1", group_1_enabled(group_1)),
+    ] {
+        vcpu.command(&command)?.done(what)?;
+    }
+    Ok(())
 }
 
 /// A write of `ICC_IGRPEN1_EL1`.
@@ -140,7 +175,7 @@ pub(crate) fn maintenance(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     timer::silence();
     let vcpu = realm.first();
-    vcpu.command(&command::interrupts(false))?.done("interrupts off")?;
+    masked_with_groups(vcpu, 1)?;
     for (control, pending, expected) in [
         (0, false, 0),
         (gic_control::UNDERFLOW, false, UNDERFLOW),
@@ -160,9 +195,13 @@ pub(crate) fn maintenance(host: &Host) -> Outcome {
             vcpu.enter.gicv3_lrs[0] = lr::pending(80);
         }
         let report = vcpu.begin(&group_1_enabled(1))?;
-        ensure_word!(report.surroundings.misr, expected, "gicv3_misr for {control:#x}");
+        ensure_word!(
+            report.surroundings.misr,
+            expected,
+            "gicv3_misr for {control:#x}"
+        );
         ensure_word!(report.surroundings.gic_hcr, control, "gicv3_hcr");
-        vcpu.finish(report)?.done("a command")?;
+        vcpu.finish(&report)?.done("a command")?;
     }
     vcpu.enter.gicv3_hcr = gic_control::GROUP_1_DISABLED;
     let report = vcpu.begin(&group_1_enabled(0))?;
@@ -171,6 +210,6 @@ pub(crate) fn maintenance(host: &Host) -> Outcome {
         GROUP_1_DISABLED,
         "gicv3_misr without group 1"
     );
-    vcpu.finish(report)?.done("a command")?;
+    vcpu.finish(&report)?.done("a command")?;
     realm.tear_down()
 }

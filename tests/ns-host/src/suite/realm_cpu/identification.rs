@@ -59,7 +59,7 @@ const HIDDEN: &[(&str, u8, u8, u32)] = &[
     ("FGT", 7, 0, 56),
 ];
 
-/// Whole registers that read zero: AArch32, SME, implementation-defined features.
+/// Whole registers that read zero: `AArch32`, SME, implementation-defined features.
 const ZERO: &[(u8, u8)] = &[
     (1, 0),
     (1, 1),
@@ -88,7 +88,21 @@ const ZERO: &[(u8, u8)] = &[
 ];
 
 /// Registers whose encodings are reserved.
-const RESERVED: &[(u8, u8)] = &[(3, 3), (3, 7), (4, 6), (5, 3), (5, 6), (5, 7), (6, 4), (6, 5), (6, 6), (6, 7), (7, 5), (7, 6), (7, 7)];
+const RESERVED: &[(u8, u8)] = &[
+    (3, 3),
+    (3, 7),
+    (4, 6),
+    (5, 3),
+    (5, 6),
+    (5, 7),
+    (6, 4),
+    (6, 5),
+    (6, 6),
+    (6, 7),
+    (7, 5),
+    (7, 6),
+    (7, 7),
+];
 
 pub(crate) fn hidden_features(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
@@ -109,7 +123,12 @@ pub(crate) fn hidden_features(host: &Host) -> Outcome {
     ensure_word!(field(dfr0, 8), 0, "PMUVer without a PMU");
     // Nothing is shown that the CPU does not have.
     for (seen, real, name, fields) in [
-        (pfr0, register::read!("id_aa64pfr0_el1"), "ID_AA64PFR0_EL1", [16u32, 20, 28, 48]),
+        (
+            pfr0,
+            register::read!("id_aa64pfr0_el1"),
+            "ID_AA64PFR0_EL1",
+            [16u32, 20, 28, 48],
+        ),
         (
             read(vcpu, 6, 0)?,
             register::read!("id_aa64isar0_el1"),
@@ -158,7 +177,12 @@ pub(crate) fn reserved_registers(host: &Host) -> Outcome {
 pub(crate) fn debug_registers_shown(host: &Host) -> Outcome {
     let real = register::read!("id_aa64dfr0_el1");
     let (breakpoints, watchpoints) = (field(real, 12), field(real, 20));
-    for (bps, wps) in [(1, 1), (breakpoints, watchpoints), (1, watchpoints), (breakpoints, 1)] {
+    for (bps, wps) in [
+        (1, 1),
+        (breakpoints, watchpoints),
+        (1, watchpoints),
+        (breakpoints, 1),
+    ] {
         let options = Options {
             breakpoints: bps.to_le_bytes()[0],
             watchpoints: wps.to_le_bytes()[0],

@@ -12,7 +12,7 @@ use crate::suite::Host;
 fn end(vcpu: &mut Vcpu, call: &[u64]) -> Outcome<u64> {
     vcpu.enter.gprs = [0xbad; 31];
     let report = vcpu.run()?;
-    Ok(vcpu.end_call(report, call, 0)?[0])
+    Ok(vcpu.end_call(&report, call, 0)?[0])
 }
 
 pub(crate) fn cpu_on(host: &Host) -> Outcome {
@@ -52,7 +52,11 @@ pub(crate) fn cpu_on_denied(host: &Host) -> Outcome {
     ensure_word!(code, result(psci::DENIED), "CPU_ON that the host denies");
     realm.vcpus[1].refused(ERROR_REC, "REC_ENTER of a REC that is off")?;
     let seen = ask(&mut realm, 1)?;
-    ensure_word!(seen, result(psci::AFFINITY_OFF), "AFFINITY_INFO of a REC that is off");
+    ensure_word!(
+        seen,
+        result(psci::AFFINITY_OFF),
+        "AFFINITY_INFO of a REC that is off"
+    );
     // One that is on cannot be denied.
     realm.switch_on(1)?;
     comes_out(realm.first(), &call)?;
@@ -67,10 +71,18 @@ pub(crate) fn cpu_on_denied(host: &Host) -> Outcome {
 pub(crate) fn affinity_info(host: &Host) -> Outcome {
     let mut realm = RunningRealm::greeted(host, Options::with_recs(2))?;
     let seen = ask(&mut realm, 1)?;
-    ensure_word!(seen, result(psci::AFFINITY_OFF), "AFFINITY_INFO of a REC that is off");
+    ensure_word!(
+        seen,
+        result(psci::AFFINITY_OFF),
+        "AFFINITY_INFO of a REC that is off"
+    );
     realm.switch_on(1)?;
     let seen = ask(&mut realm, 1)?;
-    ensure_word!(seen, result(psci::SUCCESS), "AFFINITY_INFO of a REC that is on");
+    ensure_word!(
+        seen,
+        result(psci::SUCCESS),
+        "AFFINITY_INFO of a REC that is on"
+    );
     // The other form.
     let call = [psci::AFFINITY_INFO_32, 1, 0];
     let (calling, target) = (realm.vcpus[0].rec, realm.vcpus[1].rec);
@@ -102,11 +114,31 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
         comes_out(realm.first(), &call)?;
         refused(calling, calling, psci::SUCCESS, "with one REC twice")?;
         refused(target, calling, psci::SUCCESS, "the wrong way round")?;
-        refused(calling, third, psci::SUCCESS, "with a REC that was not asked for")?;
-        refused(third, target, psci::SUCCESS, "of a REC that asked for nothing")?;
+        refused(
+            calling,
+            third,
+            psci::SUCCESS,
+            "with a REC that was not asked for",
+        )?;
+        refused(
+            third,
+            target,
+            psci::SUCCESS,
+            "of a REC that asked for nothing",
+        )?;
         for stranger in &other.vcpus {
-            refused(calling, stranger.rec, psci::SUCCESS, "with a REC of another Realm")?;
-            refused(stranger.rec, target, psci::SUCCESS, "of a REC of another Realm")?;
+            refused(
+                calling,
+                stranger.rec,
+                psci::SUCCESS,
+                "with a REC of another Realm",
+            )?;
+            refused(
+                stranger.rec,
+                target,
+                psci::SUCCESS,
+                "of a REC of another Realm",
+            )?;
         }
         specimens.only(Kind::Rec, "calling of PSCI_COMPLETE", |calling| {
             commands::psci_complete(calling, target, psci::SUCCESS)
@@ -115,12 +147,43 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
             commands::psci_complete(calling, target, psci::SUCCESS)
         })?;
         for offset in [1, 8, 0x800, 0xfff] {
-            refused(calling + offset, target, psci::SUCCESS, "with an unaligned calling REC")?;
-            refused(calling, target + offset, psci::SUCCESS, "with an unaligned target")?;
+            refused(
+                calling + offset,
+                target,
+                psci::SUCCESS,
+                "with an unaligned calling REC",
+            )?;
+            refused(
+                calling,
+                target + offset,
+                psci::SUCCESS,
+                "with an unaligned target",
+            )?;
         }
-        let codes = [1, 2, 3, -1, -2, -4, -5, -6, -7, -8, -9, -10, 1 << 32, i64::MIN, i64::MAX];
+        let codes = [
+            1,
+            2,
+            3,
+            -1,
+            -2,
+            -4,
+            -5,
+            -6,
+            -7,
+            -8,
+            -9,
+            -10,
+            1 << 32,
+            i64::MIN,
+            i64::MAX,
+        ];
         for status in codes {
-            refused(calling, target, status, "with a status that the host may not give")?;
+            refused(
+                calling,
+                target,
+                status,
+                "with a status that the host may not give",
+            )?;
         }
         // The status has 64 bits.
         refused(calling, target, 0xffff_fffd, "with half of a status")?;
@@ -128,7 +191,9 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
             refused(calling, target, psci::DENIED, "of AFFINITY_INFO, denied")?;
         }
         // After all that the request still waits.
-        realm.first().refused(ERROR_REC, "REC_ENTER before PSCI_COMPLETE")?;
+        realm
+            .first()
+            .refused(ERROR_REC, "REC_ENTER before PSCI_COMPLETE")?;
         commands::psci_complete(calling, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
         refused(calling, target, psci::SUCCESS, "a second time")?;
         let code = end(realm.first(), &call)?;
@@ -139,8 +204,18 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
     comes_out(other.first(), &call)?;
     comes_out(realm.first(), &[psci::AFFINITY_INFO, 1, 0, 0])?;
     let strangers = [other.vcpus[0].rec, other.vcpus[1].rec];
-    refused(calling, strangers[1], psci::SUCCESS, "with the target of another Realm")?;
-    refused(strangers[0], target, psci::SUCCESS, "for the request of another Realm")?;
+    refused(
+        calling,
+        strangers[1],
+        psci::SUCCESS,
+        "with the target of another Realm",
+    )?;
+    refused(
+        strangers[0],
+        target,
+        psci::SUCCESS,
+        "for the request of another Realm",
+    )?;
     commands::psci_complete(strangers[0], strangers[1], psci::SUCCESS)?.done("PSCI_COMPLETE")?;
     commands::psci_complete(calling, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
     specimens.tear_down()?;
@@ -154,10 +229,22 @@ pub(crate) fn results_and_registers(host: &Host) -> Outcome {
     let (calling, target) = (realm.vcpus[0].rec, realm.vcpus[1].rec);
     let entry = realm.vcpus[0].hello.secondary_entry;
     for (call, status, code) in [
-        ([psci::CPU_ON, 1, entry, u64::MAX], psci::DENIED, psci::DENIED),
-        ([psci::AFFINITY_INFO, 1, 0, u64::MAX], psci::SUCCESS, psci::AFFINITY_OFF),
+        (
+            [psci::CPU_ON, 1, entry, u64::MAX],
+            psci::DENIED,
+            psci::DENIED,
+        ),
+        (
+            [psci::AFFINITY_INFO, 1, 0, u64::MAX],
+            psci::SUCCESS,
+            psci::AFFINITY_OFF,
+        ),
         ([psci::CPU_ON, 1, entry, 1], psci::SUCCESS, psci::SUCCESS),
-        ([psci::CPU_ON, 1, u64::MAX >> 32, u64::MAX], psci::SUCCESS, psci::ALREADY_ON),
+        (
+            [psci::CPU_ON, 1, u64::MAX >> 32, u64::MAX],
+            psci::SUCCESS,
+            psci::ALREADY_ON,
+        ),
     ] {
         comes_out(realm.first(), &call)?;
         commands::psci_complete(calling, target, status)?.done("PSCI_COMPLETE")?;

@@ -22,7 +22,7 @@ fn probe(entry: u64, number: u16) -> [u32; 52] {
     const ADDRESS: u32 = 0x1000_0000 | (0x7fc >> 2) << 5;
     /// `str x1, [x0, #…]`
     const STORE: u32 = 0xf900_0001;
-    /// `mrs x1, …` of SCTLR_EL1, CurrentEL, DAIF, SPSel, MDSCR_EL1, CPACR_EL1.
+    /// `mrs x1, …` of `SCTLR_EL1`, `CurrentEL`, `DAIF`, `SPSel`, `MDSCR_EL1`, `CPACR_EL1`.
     const READS: [u32; SYSTEM] = [
         0xd538_1001,
         0xd538_4241,
@@ -68,7 +68,8 @@ pub(crate) fn state_after_cpu_on(host: &Host) -> Outcome {
     let vcpu = realm.first();
     for (address, pair) in (SPARE..).step_by(8).zip(probe(entry, 1).chunks_exact(2)) {
         let value = u64::from(pair[1]) << 32 | u64::from(pair[0]);
-        vcpu.command(&command::store(address, 8, value))?.done("store")?;
+        vcpu.command(&command::store(address, 8, value))?
+            .done("store")?;
     }
     let record = SPARE + 0x800;
     // The first time, and again after it ran and went off: nothing of that may be left.
@@ -79,7 +80,7 @@ pub(crate) fn state_after_cpu_on(host: &Host) -> Outcome {
         vcpu.begin(&command::smc(&call))?;
         commands::psci_complete(calling, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
         let report = vcpu.run()?;
-        vcpu.end_call(report, &call, 0)?;
+        vcpu.end_call(&report, &call, 0)?;
         realm.vcpus[1].enter.gprs = [0xbad; 31];
         realm.vcpus[1].greet()?;
         let vcpu = realm.first();

@@ -27,7 +27,7 @@ pub(crate) fn control_bits(host: &Host) -> Outcome {
             value,
             "gicv3_hcr of the exit after bit {bit}"
         );
-        vcpu.finish(report)?.done("a command")?;
+        vcpu.finish(&report)?.done("a command")?;
     }
     vcpu.enter.gicv3_hcr = gic_control::ALL;
     let report = vcpu.begin(&Command::Time)?;
@@ -87,7 +87,7 @@ pub(crate) fn valid_list_registers(host: &Host) -> Outcome {
                 let expected = if number == index { value } else { 0 };
                 ensure_word!(*seen, expected, "list register {number}");
             }
-            vcpu.finish(report)?.done("a command")?;
+            vcpu.finish(&report)?.done("a command")?;
         }
     }
     // All at once, each with a number of its own; the same number twice where one is not valid.
@@ -125,7 +125,10 @@ pub(crate) fn invalid_list_registers(host: &Host) -> Outcome {
             bad.push((base | 1 << bit, "a physical number"));
         }
         if priority_bits() != 0 {
-            bad.push((base | priority_bits() << 48, "a priority with too many bits"));
+            bad.push((
+                base | priority_bits() << 48,
+                "a priority with too many bits",
+            ));
         }
     }
     for (value, what) in bad {

@@ -110,7 +110,7 @@ pub(crate) fn delegated_under_the_call(host: &Host) -> Outcome {
     );
     expect::accessible(page.address())?;
     let report = vcpu.run()?;
-    vcpu.finish(report)?;
+    vcpu.finish(&report)?;
     vcpu.command(&Command::Time)?.done("a command in the end")?;
     realm.tear_down()
 }
@@ -162,7 +162,7 @@ pub(crate) fn changes_under_the_call(host: &Host) -> Outcome {
         "{entered} entries and {refused} refusals: the CPUs did not meet"
     );
     let report = vcpu.run()?;
-    vcpu.finish(report)?;
+    vcpu.finish(&report)?;
     vcpu.command(&Command::Time)?.done("a command in the end")?;
     realm.tear_down()
 }

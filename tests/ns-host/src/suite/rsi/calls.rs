@@ -25,7 +25,15 @@ pub(crate) fn version(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     let vcpu = realm.first();
     request(vcpu, fid::VERSION, ONLY, SUCCESS)?;
-    for version in [(1, 1), (1, 0xffff), (2, 0), (0x7fff, 0xffff), (0, 0), (0, 1), (0, 0xffff)] {
+    for version in [
+        (1, 1),
+        (1, 0xffff),
+        (2, 0),
+        (0x7fff, 0xffff),
+        (0, 0),
+        (0, 1),
+        (0, 0xffff),
+    ] {
         let word = Version::new(version.0, version.1).word();
         request(vcpu, fid::VERSION, word, ERROR_INPUT)?;
     }
@@ -55,9 +63,19 @@ pub(crate) fn identifiers(host: &Host) -> Outcome {
         for hint in [0, SVE_HINT] {
             request(vcpu, high | fid::VERSION | hint, ONLY, SUCCESS)?;
             let results = vcpu.call(&[high | psci::VERSION | hint], 0)?;
-            ensure_word!(results[0], 0x1_0001, "PSCI_VERSION with {high:#x}, {hint:#x}");
-            let results = vcpu.call(&[high | SMCCC_VERSION | hint], 0)?;
-            ensure_word!(results[0], 0x1_0002, "SMCCC_VERSION with {high:#x}, {hint:#x}");
+            ensure_word!(
+                results[0],
+                0x1_0001,
+                "PSCI_VERSION with {high:#x}, {hint:#x}"
+            );
+            let words = [high | SMCCC_VERSION | hint];
+            let report = vcpu.begin(&command::smc(&words))?;
+            let results = vcpu.end_call_with(&report, &words, 0, Unused::ZeroOrKept)?;
+            ensure_word!(
+                results[0],
+                0x1_0002,
+                "SMCCC_VERSION with {high:#x}, {hint:#x}"
+            );
         }
     }
     realm.tear_down()
@@ -66,7 +84,7 @@ pub(crate) fn identifiers(host: &Host) -> Outcome {
 fn unanswered(vcpu: &mut Vcpu, function: u64) -> Outcome {
     let words = [function, 0x4000_0000, 0x1000, 1];
     let report = vcpu.begin(&command::smc(&words))?;
-    let results = vcpu.end_call_with(report, &words, 0, Unused::ZeroOrKept)?;
+    let results = vcpu.end_call_with(&report, &words, 0, Unused::ZeroOrKept)?;
     ensure_word!(results[0], NOT_SUPPORTED, "x0 of {function:#x}");
     Ok(())
 }

@@ -55,7 +55,11 @@ pub(crate) fn realm_config(host: &Host) -> Outcome {
         store(vcpu, page + GRANULE, 0x1234)?;
         succeeds(vcpu, &[fid::REALM_CONFIG, page], 0)?;
         is_right(vcpu, page, &options)?;
-        ensure_word!(load(vcpu, page + GRANULE)?, 0x1234, "what is behind the page");
+        ensure_word!(
+            load(vcpu, page + GRANULE)?,
+            0x1234,
+            "what is behind the page"
+        );
         realm.tear_down()?;
     }
     Ok(())
@@ -105,18 +109,30 @@ pub(crate) fn realm_config_without_memory(host: &Host) -> Outcome {
     let report = realm.first().begin(&command::smc(&call))?;
     ensure!(report.exit == needs(2), "exit: {:x?}", report.exit);
     let report = realm.first().run()?;
-    ensure!(report.exit == needs(2), "exit without help: {:x?}", report.exit);
+    ensure!(
+        report.exit == needs(2),
+        "exit without help: {:x?}",
+        report.exit
+    );
     realm.realm.tables(SPARE, PAGE_LEVEL)?;
     let report = realm.first().run()?;
-    ensure!(report.exit == needs(3), "exit with a table: {:x?}", report.exit);
+    ensure!(
+        report.exit == needs(3),
+        "exit with a table: {:x?}",
+        report.exit
+    );
     let data = realm.realm.supply(SPARE)?;
     let report = realm.first().run()?;
-    let results = realm.first().end_call(report, &call, 0)?;
+    let results = realm.first().end_call(&report, &call, 0)?;
     ensure_word!(results[0], 0, "REALM_CONFIG with memory at last");
     is_right(realm.first(), SPARE, &Options::PLAIN)?;
     // Destroyed, it is the host's affair too; and the Realm's when it is no RAM any more.
     realm.realm.destroy_page(SPARE, data)?;
     let report = realm.first().begin(&command::smc(&call))?;
-    ensure!(report.exit == needs(3), "exit when destroyed: {:x?}", report.exit);
+    ensure!(
+        report.exit == needs(3),
+        "exit when destroyed: {:x?}",
+        report.exit
+    );
     realm.tear_down()
 }

@@ -34,7 +34,11 @@ fn holds(vcpu: &mut Vcpu, buffer: u64, gprs: &[u64; 31]) -> Outcome {
         "immediate after a host call"
     );
     for (number, (address, value)) in (buffer + 8..).step_by(8).zip(gprs).enumerate() {
-        ensure_word!(load(vcpu, address)?, *value, "register {number} after a host call");
+        ensure_word!(
+            load(vcpu, address)?,
+            *value,
+            "register {number} after a host call"
+        );
     }
     Ok(())
 }
@@ -66,7 +70,7 @@ pub(crate) fn host_call(host: &Host) -> Outcome {
         // The host's own calls in between do not disturb it.
         vcpu.enter.gprs = back;
         let report = vcpu.run()?;
-        let results = vcpu.end_call(report, &call, 0)?;
+        let results = vcpu.end_call(&report, &call, 0)?;
         ensure_word!(results[0], 0, "x0 of a host call");
         holds(vcpu, buffer, &back)?;
     }
@@ -122,7 +126,11 @@ pub(crate) fn host_call_without_memory(host: &Host) -> Outcome {
     let vcpu = realm.first();
     vcpu.enter.gprs = [0xbad; 31];
     let report = vcpu.run()?;
-    ensure!(report.exit == needs(buffer, 2), "exit without help: {:x?}", report.exit);
+    ensure!(
+        report.exit == needs(buffer, 2),
+        "exit without help: {:x?}",
+        report.exit
+    );
     realm.realm.supply(buffer)?;
     let vcpu = realm.first();
     vcpu.enter.gprs = [0xbad; 31];
@@ -139,7 +147,7 @@ pub(crate) fn host_call_without_memory(host: &Host) -> Outcome {
     );
     vcpu.enter.gprs = core::array::from_fn(|number| number as u64 + 1);
     let report = vcpu.run()?;
-    let results = vcpu.end_call(report, &call, 0)?;
+    let results = vcpu.end_call(&report, &call, 0)?;
     ensure_word!(results[0], 0, "x0 of a host call");
     ensure_word!(load(vcpu, buffer + 8)?, 1, "first register");
     ensure_word!(load(vcpu, buffer + 8 * 31)?, 31, "last register");

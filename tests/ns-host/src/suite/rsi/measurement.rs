@@ -113,7 +113,13 @@ pub(crate) fn extend_refused(host: &Host) -> Outcome {
     for size in [65, 66, 128, 1 << 32, u64::MAX] {
         fails(vcpu, &extend_call(2, size, &value), ERROR_INPUT)?;
     }
-    for (index, expected) in [(0, initial), (1, [0; 64]), (2, second), (3, [0; 64]), (4, [0; 64])] {
+    for (index, expected) in [
+        (0, initial),
+        (1, [0; 64]),
+        (2, second),
+        (3, [0; 64]),
+        (4, [0; 64]),
+    ] {
         holds(vcpu, index, &expected)?;
     }
     realm.tear_down()

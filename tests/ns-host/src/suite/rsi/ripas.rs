@@ -12,7 +12,11 @@ use crate::suite::Host;
 fn is(vcpu: &mut Vcpu, base: u64, top: u64, expected: (u64, Ripas)) -> Outcome {
     let results = succeeds(vcpu, &[fid::IPA_STATE_GET, base, top], 2)?;
     let (reached, ripas) = expected;
-    ensure_word!(results[1], reached, "top of IPA_STATE_GET {base:#x} to {top:#x}");
+    ensure_word!(
+        results[1],
+        reached,
+        "top of IPA_STATE_GET {base:#x} to {top:#x}"
+    );
     ensure_word!(
         results[2],
         ripas as u64,

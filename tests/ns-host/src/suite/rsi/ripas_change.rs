@@ -43,11 +43,15 @@ impl Request {
         vcpu.enter.flags = flags;
         vcpu.enter.gprs = [0xbad; 31];
         let report = vcpu.run()?;
-        let results = vcpu.end_call(report, &self.call, 2)?;
+        let results = vcpu.end_call(&report, &self.call, 2)?;
         let [_, base, top, ..] = self.call;
         ensure_word!(results[0], SUCCESS, "IPA_STATE_SET {base:#x} to {top:#x}");
         ensure_word!(results[1], reached, "new base of {base:#x} to {top:#x}");
-        ensure_word!(results[2], response as u64, "response for {base:#x} to {top:#x}");
+        ensure_word!(
+            results[2],
+            response as u64,
+            "response for {base:#x} to {top:#x}"
+        );
         Ok(())
     }
 }
@@ -62,7 +66,10 @@ fn set(realm: &Realm, rec: u64, base: u64, top: u64, reached: u64) -> Outcome {
 
 fn ripas_is(realm: &Realm, ipa: u64, ripas: Ripas) -> Outcome {
     let seen = realm.entry(ipa, PAGE_LEVEL)?.ripas;
-    ensure!(seen == ripas, "RIPAS of {ipa:#x} is {seen:?} instead of {ripas:?}");
+    ensure!(
+        seen == ripas,
+        "RIPAS of {ipa:#x} is {seen:?} instead of {ripas:?}"
+    );
     Ok(())
 }
 
@@ -79,7 +86,10 @@ pub(crate) fn accepted(host: &Host) -> Outcome {
     }
     // Pages with memory and without: what the memory holds comes back with the RAM.
     realm.realm.supply(SPARE)?;
-    realm.first().command(&command::store(SPARE, 8, 0x77))?.done("store")?;
+    realm
+        .first()
+        .command(&command::store(SPARE, 8, 0x77))?
+        .done("store")?;
     let top = SPARE + 3 * GRANULE;
     let request = Request::begin(realm.first(), SPARE, top, Ripas::Empty, 0)?;
     set(&realm.realm, rec, SPARE, top, top)?;
@@ -93,7 +103,10 @@ pub(crate) fn accepted(host: &Host) -> Outcome {
     let request = Request::begin(realm.first(), SPARE, top, Ripas::Ram, 0)?;
     set(&realm.realm, rec, SPARE, top, top)?;
     request.end(realm.first(), 0, top, Response::Accept)?;
-    let value = realm.first().command(&command::load(SPARE, 8))?.done("load")?;
+    let value = realm
+        .first()
+        .command(&command::load(SPARE, 8))?
+        .done("load")?;
     ensure_word!(value[0], 0x77, "what the memory of RAM holds");
     // To what it is already.
     let request = Request::begin(realm.first(), SPARE, top, Ripas::Ram, 0)?;
@@ -133,7 +146,13 @@ pub(crate) fn partial(host: &Host) -> Outcome {
     commands::set_ripas(realm.realm.rd, rec, RAM_END, RAM_END + GRANULE)?
         .refused(error_rtt(2), "SET_RIPAS of a page without a table")?;
     realm.realm.tables(RAM_END, PAGE_LEVEL)?;
-    set(&realm.realm, rec, RAM_END, RAM_END + GRANULE, RAM_END + GRANULE)?;
+    set(
+        &realm.realm,
+        rec,
+        RAM_END,
+        RAM_END + GRANULE,
+        RAM_END + GRANULE,
+    )?;
     request.end(realm.first(), 0, RAM_END + GRANULE, Response::Accept)?;
     realm.tear_down()
 }

@@ -78,7 +78,7 @@ impl Writer<'_> {
             value += 1;
             let mut report = vcpu.begin(&command::store(self.address, 8, value))?;
             loop {
-                let (reply, last) = vcpu.until_reply(report)?;
+                let (reply, last) = vcpu.until_reply(&report)?;
                 if let Some(reply) = reply {
                     reply.done("a store")?;
                     break;
@@ -188,7 +188,7 @@ pub(crate) fn data_destroy(host: &Host) -> Outcome {
             rsi::CHANGE_DESTROYED,
         ];
         let report = helper.begin(&command::smc(&request))?;
-        memory.serve(&mut helper, report)?.done("RIPAS change")?;
+        memory.serve(&mut helper, &report)?.done("RIPAS change")?;
         *page = memory.data_unknown(SPARE)?;
         Ok(())
     })?;
@@ -232,7 +232,7 @@ pub(crate) fn rtt_destroy(host: &Host) -> Outcome {
             rsi::CHANGE_DESTROYED,
         ];
         let report = helper.begin(&command::smc(&request))?;
-        memory.serve(&mut helper, report)?.done("RIPAS change")?;
+        memory.serve(&mut helper, &report)?.done("RIPAS change")?;
         memory.tables(ipa, PAGE_LEVEL)?;
         *page = memory.data_unknown(ipa)?;
         Ok(())
@@ -260,7 +260,11 @@ pub(crate) fn set_ripas(host: &Host) -> Outcome {
             write_through_rounds(&mut writer.lock(), &rounds, &seen, &over)
         } else {
             (1..=2 * ROUNDS).try_for_each(|round| {
-                let ripas = if round % 2 == 1 { Ripas::Empty } else { Ripas::Ram };
+                let ripas = if round % 2 == 1 {
+                    Ripas::Empty
+                } else {
+                    Ripas::Ram
+                };
                 let mut helper = helper.lock();
                 let request = [
                     rsi::fid::IPA_STATE_SET,
@@ -270,7 +274,7 @@ pub(crate) fn set_ripas(host: &Host) -> Outcome {
                     0,
                 ];
                 let report = helper.begin(&command::smc(&request))?;
-                memory.serve(&mut helper, report)?.done("RIPAS change")?;
+                memory.serve(&mut helper, &report)?.done("RIPAS change")?;
                 rounds.store(round, Ordering::Release);
                 let caught_up = wait_until(ROUND_TIME, || {
                     seen.load(Ordering::Acquire) >= round || over.load(Ordering::Acquire)

@@ -12,7 +12,7 @@ use spin::Mutex;
 use crate::memory::GRANULE;
 use crate::outcome::{Outcome, ensure, ensure_word};
 use crate::realm::{
-    Command, Exit, MOST_RECS, Options, Replied, RunningRealm, SPARE, Vcpu, command,
+    Command, Exit, MOST_RECS, Options, PAGE_LEVEL, Replied, RunningRealm, SPARE, Vcpu, command,
 };
 use crate::suite::Host;
 
@@ -51,12 +51,17 @@ pub(crate) fn from_cpu_to_cpu(host: &Host) -> Outcome {
 fn add(vcpu: &mut Vcpu, address: u64, number: u64) -> Outcome {
     let old = vcpu.command(&command::load(address, 8))?.done("load")?;
     ensure_word!(old[0], number, "what the CPU before has left");
-    vcpu.command(&command::store(address, 8, number + 1))?.done("store")?;
+    vcpu.command(&command::store(address, 8, number + 1))?
+        .done("store")?;
     let tpidr = [3, 3, 13, 0, 2];
     let read = command::read_register(3, 3, 13, 0, 2);
     if number > 0 {
         let register = vcpu.command(&read)?.done("read of TPIDR_EL0")?;
-        ensure_word!(register[0], !number, "TPIDR_EL0 that the CPU before has left");
+        ensure_word!(
+            register[0],
+            !number,
+            "TPIDR_EL0 that the CPU before has left"
+        );
     }
     let write = command::write_register(tpidr, !(number + 1));
     vcpu.command(&write)?.done("write of TPIDR_EL0").map(|_| ())
@@ -69,6 +74,8 @@ pub(crate) fn eight_recs(host: &Host) -> Outcome {
     for index in 1..MOST_RECS {
         realm.switch_on(index)?;
     }
+    // Only pages are missing: two hosts that make the same table would be in each other's way.
+    realm.realm.tables(SPARE, PAGE_LEVEL)?;
     let (memory, options) = (&realm.realm, realm.options);
     let vcpus: ArrayVec<Mutex<&mut Vcpu>, MOST_RECS> =
         realm.vcpus.iter_mut().map(Mutex::new).collect();
@@ -115,14 +122,14 @@ fn step(
         0 => {
             let value = random.word();
             let report = vcpu.begin(&command::store(own, 8, value))?;
-            memory.serve(vcpu, report)?.done("store")?;
+            memory.serve(vcpu, &report)?.done("store")?;
             let seen = vcpu.command(&command::load(own, 8))?.done("load")?;
             ensure_word!(seen[0], value, "what REC {index} has written");
         }
         1 => {
             let other = random.below(MOST_RECS as u64);
             let report = vcpu.begin(&command::smc(&[psci::AFFINITY_INFO, other, 0]))?;
-            let on = memory.serve(vcpu, report)?.done("AFFINITY_INFO")?;
+            let on = memory.serve(vcpu, &report)?.done("AFFINITY_INFO")?;
             ensure_word!(on[0], 0, "AFFINITY_INFO of REC {other}");
         }
         2 => {
@@ -134,7 +141,7 @@ fn step(
                 rsi::CHANGE_DESTROYED,
             ];
             let report = vcpu.begin(&command::smc(&request))?;
-            let results = memory.serve(vcpu, report)?.done("IPA_STATE_SET")?;
+            let results = memory.serve(vcpu, &report)?.done("IPA_STATE_SET")?;
             ensure_word!(results[0], 0, "IPA_STATE_SET");
             ensure_word!(results[1], own + GRANULE, "new base of IPA_STATE_SET");
         }
@@ -144,7 +151,7 @@ fn step(
         }
         _ => {
             let report = vcpu.begin(&command::smc(&[psci::CPU_SUSPEND, 0, 0, 0]))?;
-            let results = memory.serve(vcpu, report)?.done("CPU_SUSPEND")?;
+            let results = memory.serve(vcpu, &report)?.done("CPU_SUSPEND")?;
             ensure_word!(results[0], 0, "CPU_SUSPEND");
         }
     }
