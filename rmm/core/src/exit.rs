@@ -83,7 +83,8 @@ struct Record {
     syndrome: u64,
     fault_address: u64,
     fault_ipa: u64,
-    general: [u64; GENERAL_PURPOSE_REGISTERS],
+    /// The first registers. A call of the host has more to say.
+    general: [u64; 4],
     ripas: [u64; 3],
     imm: u16,
 }
@@ -95,7 +96,7 @@ impl Record {
             syndrome: 0,
             fault_address: 0,
             fault_ipa: 0,
-            general: [0; GENERAL_PURPOSE_REGISTERS],
+            general: [0; 4],
             ripas: [0; 3],
             imm: 0,
         }
@@ -129,7 +130,7 @@ const fn translation_fault(level: i8) -> u64 {
 const _: () = assert!(translation_fault(PAGE_LEVEL) & 0x3f == 7);
 
 impl Exit {
-    fn record(self, values: &HostCallValues) -> Record {
+    fn record(self) -> Record {
         match self {
             Self::Irq => Record::new(ExitReason::Irq),
             Self::Fiq => Record::new(ExitReason::Fiq),
@@ -195,7 +196,6 @@ impl Exit {
                 ..Record::new(ExitReason::RipasChange)
             },
             Self::HostCall { imm } => Record {
-                general: *values,
                 imm,
                 ..Record::new(ExitReason::HostCall)
             },
@@ -221,7 +221,11 @@ pub(crate) fn publish<M: Machine>(
 ) -> Result<(), HostFault> {
     use core::mem::offset_of;
 
-    let record = exit.record(values);
+    let record = exit.record();
+    let general = match exit {
+        Exit::HostCall { .. } => &values[..],
+        _ => &record.general[..],
+    };
     let mut gic = [0; 19];
     gic[0] = departure.gic_control & (gic_control::ALL | gic_control::END_OF_INTERRUPT_COUNT);
     gic[1..17].copy_from_slice(&departure.list_registers);
@@ -246,7 +250,7 @@ pub(crate) fn publish<M: Machine>(
                 const { word(offset_of!(RecExit, esr)) },
                 &[record.syndrome, record.fault_address, record.fault_ipa],
             ),
-            (const { word(offset_of!(RecExit, gprs)) }, &record.general),
+            (const { word(offset_of!(RecExit, gprs)) }, general),
             (const { word(offset_of!(RecExit, gicv3_hcr)) }, &gic),
             (const { word(offset_of!(RecExit, cntp_ctl)) }, &timers),
             (

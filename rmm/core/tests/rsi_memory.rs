@@ -258,7 +258,6 @@ fn a_buffer_that_another_rec_gives_up() {
 fn the_last_answer_counts() {
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
-            guest.set_timer(fake_machine::Timer::Virtual, 100, 1);
             fill(&guest, 0x1000, 1).await;
             call(&guest, fid::HOST_CALL, 0x1000).await;
             assert_eq!(guest.load(0x1008, 8).await, 0x6600);

@@ -27,7 +27,6 @@ mod version;
 
 use arrayvec::ArrayVec;
 use ns_host::arguments::Arguments;
-use rmm_abi::rmi::fid;
 use spin::Mutex;
 
 use crate::console::say;
@@ -35,7 +34,7 @@ use crate::cpus::Cpus;
 use crate::exit::ExitCode;
 use crate::machine::Machine;
 use crate::memory::{GRANULE, Pool, Range};
-use crate::outcome::{Outcome, Stop, ensure_word, fail, skip};
+use crate::outcome::{Outcome, Stop, fail, skip};
 use crate::{paging, rmi};
 use list::{TESTS, Test};
 
@@ -74,13 +73,6 @@ impl Host {
             free,
             pool,
         })
-    }
-
-    /// List registers that the RMM offers for the interrupts of a REC.
-    pub(crate) fn list_registers(&self) -> Outcome<usize> {
-        let [code, features, ..] = rmi::command(fid::FEATURES, &[0])?;
-        ensure_word!(code, rmi::SUCCESS, "FEATURES");
-        Ok(usize::from((features >> 34 & 0xf) as u8) + 1)
     }
 
     /// The first of `count` granules in a row that no other test has had.

@@ -13,7 +13,8 @@ pub enum Kind {
     /// V0 to V31: two words each, the lower first. Then the registers of
     /// [`canary::registers`](crate::canary::registers).
     Fpsimd = 1,
-    /// Z0 to Z31, P0 to P15 and FFR: see [`vector_index`] and [`predicate_index`].
+    /// Z0 to Z31, P0 to P15 and FFR: see [`vector_index`] and [`predicate_index`]. Then system
+    /// registers, as above.
     Sve = 2,
     /// Registers of EL1 and EL0 that keep what is written to them.
     System = 3,

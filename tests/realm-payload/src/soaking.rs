@@ -184,12 +184,13 @@ impl<'a> Soak<'a> {
 
     fn measurement(&mut self) -> Result<(), Mismatch> {
         let conduit = conduit();
-        let Some(rem) = &mut self.rem else {
+        let choice = self.random.below(6);
+        let Some(rem) = self.rem.as_mut().filter(|_| choice != 0) else {
             let rim = succeeds(0, rsi::measurement_read(&conduit, 0))?;
             return expect_bytes(1, &self.rim, &rim);
         };
         let index = self.rec.number as u64 + 1;
-        if self.random.below(3) == 0 {
+        if choice < 3 {
             let value = succeeds(2, rsi::measurement_read(&conduit, index))?;
             return expect_bytes(3, rem.value(), &value);
         }

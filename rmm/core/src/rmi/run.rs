@@ -21,15 +21,18 @@ const REALM_IS_NEW: u8 = 0;
 /// Index of the code for a Realm that has switched itself off.
 const REALM_IS_OFF: u8 = 1;
 
-/// Runs a REC on this CPU until it exits.
+/// Runs a REC on this CPU until it exits. Not inlined: its large frame would cost every command.
+#[inline(never)]
 pub(crate) fn enter<M: Machine>(
     context: &Context<'_, M>,
     rec: u64,
     run: u64,
 ) -> Result<Outcome, Error> {
     let run = host_granule(context, run)?;
-    let entry =
-        Entry::read(context.machine, run).map_err(|_| Error::Reply(ReturnCode::ERROR_INPUT))?;
+    let mut entry = Entry::EMPTY;
+    entry
+        .read(context.machine, run)
+        .map_err(|_| Error::Reply(ReturnCode::ERROR_INPUT))?;
     let locked = context.lock::<Rec>(rec)?;
     if locked.is_running() {
         return Err(Error::Reply(ReturnCode::ERROR_REC));
@@ -136,7 +139,7 @@ fn run_and_publish<M: Machine>(
         has_debug: (configuration.debug != DebugRegisters::Trapped).into(),
     };
     let (exit, departure) = run_rec(&session, entry)?;
-    let values = session.host_call.get();
+    let values = session.host_call.into_inner();
     exit::publish(context.machine, run, exit, &values, &words, &departure)
         .map_err(|_| Error::Reply(ReturnCode::ERROR_INPUT))?;
     Ok(Outcome::SUCCESS)

@@ -1,5 +1,6 @@
 //! `RSI_HOST_CALL` (DEN0137 section B5.3).
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
 use rmm_abi::rmi::run::GENERAL_PURPOSE_REGISTERS;
@@ -36,11 +37,10 @@ pub(super) fn begin<M: Machine>(session: &Session<'_, M>, address: u64) -> Resul
     let words = session.machine().map(&page);
     let words = &words[first_word(address)..][..size_of::<HostCall>() / size_of::<u64>()];
     let [low, high, ..] = words[0].load(Ordering::Relaxed).to_le_bytes();
-    let mut values = [0; GENERAL_PURPOSE_REGISTERS];
-    for (value, word) in values.iter_mut().zip(&words[GENERAL..]) {
-        *value = word.load(Ordering::Relaxed);
+    let values: &Cell<[u64]> = &session.host_call;
+    for (value, word) in values.as_slice_of_cells().iter().zip(&words[GENERAL..]) {
+        value.set(word.load(Ordering::Relaxed));
     }
-    session.host_call.set(values);
     session.rec.set_flag(Flag::HostCallPending, true);
     Ok(Some(Exit::HostCall {
         imm: u16::from_le_bytes([low, high]),

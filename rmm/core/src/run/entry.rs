@@ -31,14 +31,19 @@ const LIST: usize = word(core::mem::offset_of!(RecEnter, gicv3_lrs));
 const REST: usize = LIST + LIST_REGISTERS - GENERAL;
 
 impl Entry {
+    /// A host that says nothing.
+    pub(crate) const EMPTY: Self = Self {
+        flags: [0],
+        rest: [0; REST],
+    };
+
     /// Reads what the host says.
-    pub(crate) fn read<M: Machine>(machine: &M, run: GranuleAddress) -> Result<Self, HostFault> {
-        let mut entry = Self {
-            flags: [0],
-            rest: [0; REST],
-        };
-        machine.read_host_parts(run, [(0, &mut entry.flags), (GENERAL, &mut entry.rest)])?;
-        Ok(entry)
+    pub(crate) fn read<M: Machine>(
+        &mut self,
+        machine: &M,
+        run: GranuleAddress,
+    ) -> Result<(), HostFault> {
+        machine.read_host_parts(run, [(0, &mut self.flags), (GENERAL, &mut self.rest)])
     }
 
     pub(crate) const fn has(&self, flag: u64) -> bool {

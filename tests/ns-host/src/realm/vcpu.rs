@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use realm_payload::text::Line;
 use realm_payload::{Command, Hello, Reply, immediate};
+use rmm_abi::rmi::fid;
 use rmm_abi::rmi::run::RecEnter;
 
 use super::command::Replied;
@@ -12,8 +13,8 @@ use super::exit::{Exit, Report};
 use super::run_page::RunPage;
 use crate::console::note;
 use crate::gic;
-use crate::outcome::{Outcome, ensure, fail};
-use crate::rmi::SUCCESS;
+use crate::outcome::{Outcome, ensure, ensure_word, fail};
+use crate::rmi::{self, SUCCESS};
 use crate::suite::Host;
 use crate::time::Deadline;
 use crate::timer::HostTimer;
@@ -48,6 +49,13 @@ pub(crate) struct Vcpu {
     list_registers: usize,
 }
 
+/// List registers that the RMM offers for the interrupts of a REC.
+fn list_registers() -> Outcome<usize> {
+    let [code, features, ..] = rmi::command(fid::FEATURES, &[0])?;
+    ensure_word!(code, SUCCESS, "FEATURES");
+    Ok(usize::from((features >> 34).to_le_bytes()[0] & 0xf) + 1)
+}
+
 impl Vcpu {
     pub(super) fn new(host: &Host, rec: u64) -> Outcome<Self> {
         Ok(Self {
@@ -56,7 +64,7 @@ impl Vcpu {
             enter: RecEnter::default(),
             flags: 0,
             hello: NO_HELLO,
-            list_registers: host.list_registers()?,
+            list_registers: list_registers()?,
         })
     }
 

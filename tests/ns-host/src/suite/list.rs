@@ -176,6 +176,7 @@ tests! {
     "realm-psci/cpu-on-denied", limit seconds!(20), cpus 1, realm_psci::cpu_on_denied;
     "realm-psci/affinity-info", limit seconds!(20), cpus 1, realm_psci::affinity_info;
     "realm-psci/complete-refused", limit seconds!(60), cpus 1, realm_psci::complete_refused;
+    "realm-psci/requests-of-two-realms", limit seconds!(20), cpus 1, realm_psci::two_requests;
     "realm-psci/results-and-registers", limit seconds!(20), cpus 1, realm_psci::results_and_registers;
     "realm-psci/state-after-cpu-on", limit seconds!(20), cpus 1, realm_psci::state_after_cpu_on;
     "realm-cpu/hvc", limit seconds!(20), cpus 1, realm_cpu::hvc;

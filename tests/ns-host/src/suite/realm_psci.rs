@@ -4,7 +4,7 @@ mod complete;
 mod reset_state;
 
 pub(crate) use complete::{
-    affinity_info, complete_refused, cpu_on, cpu_on_denied, results_and_registers,
+    affinity_info, complete_refused, cpu_on, cpu_on_denied, results_and_registers, two_requests,
 };
 pub(crate) use reset_state::state_after_cpu_on;
 

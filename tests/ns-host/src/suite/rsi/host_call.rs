@@ -94,7 +94,7 @@ pub(crate) fn host_call_refused(host: &Host) -> Outcome {
         end,
         end | page,
         1 << 63 | page,
-        u64::MAX & !0xff,
+        !0xff,
         u64::MAX,
         NO_RAM,
         NO_RAM + 0x100,

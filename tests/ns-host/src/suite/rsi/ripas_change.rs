@@ -201,7 +201,7 @@ pub(crate) fn destroyed(host: &Host) -> Outcome {
         request.end(realm.first(), 0, ipa(1), Response::Accept)?;
         ripas_is(&realm.realm, ipa(1), Ripas::Destroyed)?;
         // Other bits of the flags mean nothing.
-        let flags = u64::MAX & !CHANGE_DESTROYED;
+        let flags = !CHANGE_DESTROYED;
         let request = Request::begin(realm.first(), ipa(1), ipa(3), ripas, flags)?;
         let reply = commands::set_ripas(realm.realm.rd, rec, ipa(1), ipa(3))?;
         reply.refused(error_rtt(PAGE_LEVEL), "SET_RIPAS of what was destroyed")?;

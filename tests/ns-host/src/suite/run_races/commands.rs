@@ -302,13 +302,13 @@ fn write_through_rounds(
         let reply = vcpu.command(&command::store(SPARE, 8, round))?;
         if let Reply::Done(_) = reply {
             ensure!(
-                !settled || round % 2 == 0,
+                !settled || round.is_multiple_of(2),
                 "a store to what is no RAM any more goes through"
             );
         } else {
             let taken = reply.exception("a store")?;
             ensure!(
-                !settled || round % 2 == 1,
+                !settled || !round.is_multiple_of(2),
                 "a store to what is RAM again fails: {taken:x?}"
             );
         }
