@@ -1,6 +1,6 @@
 //! What commands have in common: the RMM's shared state, the locks of a call, the outcome.
 
-use rmm_abi::rmi::{FeatureRegister0, ReturnCode};
+use rmm_abi::rmi::{FeatureRegister0, ReturnCode, Ripas};
 
 use crate::Machine;
 use crate::error::Fatal;
@@ -66,25 +66,31 @@ impl<M: Machine> Context<'_, M> {
     }
 }
 
-/// Outcome of a command: X0, and X1 to X4 as far as it has outputs.
+/// Outcome of a command: X0, and X1 to X4 as far as it has outputs. Of a size that compilers copy
+/// without a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: ReturnCode,
-    pub(crate) outputs: [u64; 4],
+    /// X1 to X3.
+    pub(crate) outputs: [u64; 3],
+    /// X4: only `RMI_RTT_READ_ENTRY` has an output there.
+    pub(crate) ripas: Ripas,
 }
 
 impl Outcome {
     /// A command that succeeded and has nothing more to say.
     pub(crate) const SUCCESS: Self = Self {
         code: ReturnCode::SUCCESS,
-        outputs: [0; 4],
+        outputs: [0; 3],
+        ripas: Ripas::Empty,
     };
 
     /// A command that succeeded, with what it says in X1 to X3.
-    pub(crate) const fn with_outputs([x1, x2, x3]: [u64; 3]) -> Self {
+    pub(crate) const fn with_outputs(outputs: [u64; 3]) -> Self {
         Self {
             code: ReturnCode::SUCCESS,
-            outputs: [x1, x2, x3, 0],
+            outputs,
+            ripas: Ripas::Empty,
         }
     }
 }

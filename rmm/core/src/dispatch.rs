@@ -1,6 +1,6 @@
 //! From the registers of a call to those of its reply.
 
-use rmm_abi::rmi::fid;
+use rmm_abi::rmi::{Ripas, fid};
 use rmm_abi::smc;
 
 use crate::context::{Context, Outcome, Rmm};
@@ -32,16 +32,20 @@ impl Rmm<'_> {
         let function = smc::function_identifier(call[0]);
         let outcome = command(&context, function, call);
         check_exit(function, context.locks.count(), machine.mapped_granules())?;
-        let (word, outputs) = match outcome {
-            Some(Ok(Outcome { code, outputs })) => (code.word(), outputs),
-            Some(Err(Error::Reply(code))) => (code.word(), [0; 4]),
+        let (word, outputs, ripas) = match outcome {
+            Some(Ok(Outcome {
+                code,
+                outputs,
+                ripas,
+            })) => (code.word(), outputs, ripas),
+            Some(Err(Error::Reply(code))) => (code.word(), [0; 3], Ripas::Empty),
             Some(Err(Error::Fatal(fatal))) => return Err(fatal),
-            None => (smc::NOT_SUPPORTED, [0; 4]),
+            None => (smc::NOT_SUPPORTED, [0; 3], Ripas::Empty),
         };
-        let [x1, x2, x3, x4] = outputs;
+        let [x1, x2, x3] = outputs;
         // The only command with a fourth output.
         let x4 = if function == fid::RTT_READ_ENTRY {
-            x4
+            ripas as u64
         } else {
             call[4]
         };

@@ -83,7 +83,13 @@ fn calls_that_stay_inside() {
                 }
             }
             // Functions without a 64-bit variant.
-            for unknown in [0xc400_0000, 0xc400_0002, 0xc400_0008, 0xc400_0009, 0xc400_000a] {
+            for unknown in [
+                0xc400_0000,
+                0xc400_0002,
+                0xc400_0008,
+                0xc400_0009,
+                0xc400_000a,
+            ] {
                 let answer = call(&guest, &[unknown]).await;
                 assert_eq!(answer, psci::NOT_SUPPORTED, "{unknown:#x}");
             }
@@ -251,7 +257,9 @@ fn switching_a_rec_on() {
             if status == 0 {
                 let denied = [recs[0], recs[1], DENIED];
                 let why = "it is on";
-                scene.bench.fail(ERROR_INPUT, fid::PSCI_COMPLETE, &denied, why);
+                scene
+                    .bench
+                    .fail(ERROR_INPUT, fid::PSCI_COMPLETE, &denied, why);
             }
             scene.bench.succeed(fid::PSCI_COMPLETE, &complete);
             irq(scene);
@@ -321,7 +329,7 @@ fn completions_that_are_refused() {
                 unreachable!("three RECs")
             };
             let (rd, run) = (scene.rd, scene.run);
-            let mut fail = |scene: &mut Scene<'_>, calling, target, status: i64, why| {
+            let fail = |scene: &mut Scene<'_>, calling, target, status: i64, why| {
                 let arguments = [calling, target, status.cast_unsigned()];
                 scene
                     .bench
@@ -396,7 +404,6 @@ fn a_target_that_runs() {
             assert_eq!(complete(psci::DENIED), ERROR_INPUT);
             assert_eq!(complete(psci::SUCCESS), 0);
             assert_eq!(complete(psci::SUCCESS), ERROR_INPUT, "not pending any more");
-            // Nor may the calling one be running.
         });
         assert_eq!(scene.bench.enter_unpredictably(target, run)[0], 0);
         // The model has not seen it.

@@ -120,7 +120,12 @@ fn what_the_realm_can_ask() {
                 (0x9000, HALF, Scene::NO_TABLE, EMPTY),
                 (Scene::NO_TABLE - PAGE, HALF, Scene::NO_TABLE, EMPTY),
                 // A larger entry, and one that begins below the base.
-                (Scene::NO_TABLE, Scene::NO_TABLE + PAGE, Scene::NO_TABLE + PAGE, EMPTY),
+                (
+                    Scene::NO_TABLE,
+                    Scene::NO_TABLE + PAGE,
+                    Scene::NO_TABLE + PAGE,
+                    EMPTY,
+                ),
                 (Scene::NO_TABLE, 0x4000_0000, 0x4000_0000, EMPTY),
                 (Scene::NO_TABLE + 0x5000, 0x8000_0000, 0x4000_0000, EMPTY),
                 (0x4000_0000, HALF, HALF, EMPTY),
@@ -155,7 +160,9 @@ fn a_change_that_is_made() {
             scene.bench.succeed(rmi_fid::RTT_SET_RIPAS, &arguments);
             irq(scene);
             // The request is over.
-            scene.bench.fail(1, rmi_fid::RTT_SET_RIPAS, &arguments, "over");
+            scene
+                .bench
+                .fail(1, rmi_fid::RTT_SET_RIPAS, &arguments, "over");
         });
     }
 }
@@ -268,7 +275,9 @@ fn a_host_that_changes_something_else() {
         scene.bench.succeed(set_ripas, &[rd, rec, 0x1000, 0x2000]);
         irq(scene);
         let why = "the Realm has gone on";
-        scene.bench.fail(1, set_ripas, &[rd, rec, 0x2000, 0x3000], why);
+        scene
+            .bench
+            .fail(1, set_ripas, &[rd, rec, 0x2000, 0x3000], why);
     });
 }
 
@@ -281,8 +290,7 @@ fn a_realm_that_gets_memory() {
             let base = Scene::NO_TABLE;
             let mut next = base;
             while next < base + 0x1_0000 {
-                let [code, reached, response, _] =
-                    set(&guest, next, base + 0x1_0000, RAM, 0).await;
+                let [code, reached, response, _] = set(&guest, next, base + 0x1_0000, RAM, 0).await;
                 assert_eq!((code, response), (0, ACCEPT));
                 next = reached;
             }

@@ -348,15 +348,19 @@ impl Memory {
     /// When a descriptor is not one that the MMU takes, leads to a table or to memory outside of
     /// the Realm world, or when the CPU remembers another Realm by the same VMID.
     pub fn translate(&self, registers: &Stage2Registers, ipa: u64) -> Option<Translation> {
-        self.translate_or_fault(registers, ipa).ok()
+        self.access_through(registers, ipa, Result::ok)
     }
 
-    pub(crate) fn translate_or_fault(
+    /// Translates, and makes an access by the translation before anybody can forget it: an
+    /// invalidation waits for accesses that are under way.
+    pub(crate) fn access_through<R>(
         &self,
         registers: &Stage2Registers,
         ipa: u64,
-    ) -> Result<Translation, Fault> {
-        self.tlb().translate(self, registers, ipa)
+        access: impl FnOnce(Result<Translation, Fault>) -> R,
+    ) -> R {
+        let mut tlb = self.tlb();
+        access(tlb.translate(self, registers, ipa))
     }
 
     pub(crate) fn run_on(&self, cpu: usize, vmid: u16, rec: u64, forget: bool) {
@@ -418,6 +422,8 @@ impl Memory {
 
     /// EL3 moves a granule from one owner to another. `false` when it is not `from`'s.
     pub(crate) fn change_owner(&self, address: u64, from: Owner, to: Owner) -> Option<bool> {
+        // Accesses that are under way end before the owner changes.
+        let _tlb = self.tlb();
         Some(self.granule(address)?.change_owner(Some(from), to))
     }
 

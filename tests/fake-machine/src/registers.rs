@@ -180,6 +180,11 @@ impl Registers {
         self.system[register as usize]
     }
 
+    /// A system register by its place among all.
+    pub fn system_mut(&mut self, number: usize) -> &mut u64 {
+        &mut self.system[number]
+    }
+
     /// Sets a system register.
     pub fn set_system(&mut self, register: SystemRegister, value: u64) {
         self.system[register as usize] = value;

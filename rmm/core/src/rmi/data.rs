@@ -99,7 +99,8 @@ pub(crate) fn destroy<M: Machine>(
         let top = walk.top(context.machine, ipa);
         return Ok(Outcome {
             code: ReturnCode::error_rtt(walk.level),
-            outputs: [0, top, 0, 0],
+            outputs: [0, top, 0],
+            ripas: Ripas::Empty,
         });
     };
     let data = context.lock_known::<Data>(address)?;

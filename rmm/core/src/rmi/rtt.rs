@@ -115,7 +115,8 @@ pub(crate) fn destroy<M: Machine>(
             let code = ReturnCode::error_rtt(walk.level);
             return Ok(Outcome {
                 code,
-                outputs: [0, top, 0, 0],
+                outputs: [0, top, 0],
+                ripas: Ripas::Empty,
             });
         }
     };
@@ -123,7 +124,8 @@ pub(crate) fn destroy<M: Machine>(
     if child.live() != 0 {
         return Ok(Outcome {
             code: ReturnCode::error_rtt(level),
-            outputs: [0, ipa, 0, 0],
+            outputs: [0, ipa, 0],
+            ripas: Ripas::Empty,
         });
     }
     let after = if stage2.is_protected(ipa) {
@@ -217,16 +219,16 @@ pub(crate) fn read_entry<M: Machine>(
     require(is_aligned(ipa, level))?;
     require(stage2.contains(ipa))?;
     let walk = walk(context, rd, stage2, ipa, level)?;
-    let (state, descriptor, ripas) = match walk.entry {
-        Entry::Unassigned(ripas) => (RttEntryState::Unassigned, 0, ripas as u64),
-        Entry::Assigned(address, ripas) => (RttEntryState::Assigned, address.get(), ripas as u64),
-        Entry::UnassignedNonSecure => (RttEntryState::Unassigned, 0, 0),
-        Entry::AssignedNonSecure(mapping) => (RttEntryState::Assigned, mapping.descriptor(), 0),
-        Entry::Table(table) => (RttEntryState::Table, table.get(), 0),
+    let (state, descriptor) = match walk.entry {
+        Entry::Unassigned(_) | Entry::UnassignedNonSecure => (RttEntryState::Unassigned, 0),
+        Entry::Assigned(address, _) => (RttEntryState::Assigned, address.get()),
+        Entry::AssignedNonSecure(mapping) => (RttEntryState::Assigned, mapping.descriptor()),
+        Entry::Table(table) => (RttEntryState::Table, table.get()),
     };
     let walk_level = i64::from(walk.level).cast_unsigned();
     Ok(Outcome {
         code: ReturnCode::SUCCESS,
-        outputs: [walk_level, state as u64, descriptor, ripas],
+        outputs: [walk_level, state as u64, descriptor],
+        ripas: walk.entry.ripas().unwrap_or(Ripas::Empty),
     })
 }

@@ -1,6 +1,6 @@
 //! `RMI_RTT_MAP_UNPROTECTED` and `RMI_RTT_UNMAP_UNPROTECTED` (DEN0137 section B4.3).
 
-use rmm_abi::rmi::ReturnCode;
+use rmm_abi::rmi::{ReturnCode, Ripas};
 
 use super::{is_aligned, realm_of, require, walk_error};
 use crate::Machine;
@@ -61,6 +61,7 @@ pub(crate) fn unmap<M: Machine>(
     let top = walk.top(context.machine, ipa);
     Ok(Outcome {
         code,
-        outputs: [top, 0, 0, 0],
+        outputs: [top, 0, 0],
+        ripas: Ripas::Empty,
     })
 }

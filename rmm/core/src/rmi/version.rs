@@ -1,6 +1,6 @@
 //! `RMI_VERSION` (DEN0137 section B4.3, version negotiation section B4.2).
 
-use rmm_abi::rmi::{ReturnCode, VERSION_1_0};
+use rmm_abi::rmi::{ReturnCode, Ripas, VERSION_1_0};
 
 use crate::context::Outcome;
 use crate::version::negotiate;
@@ -14,6 +14,7 @@ pub(crate) fn version(requested: u64) -> Outcome {
         } else {
             ReturnCode::ERROR_INPUT
         },
-        outputs: [lower, higher, 0, 0],
+        outputs: [lower, higher, 0],
+        ripas: Ripas::Empty,
     }
 }

@@ -5,7 +5,7 @@ use rmm_core::rec::layout::SystemRegister;
 
 use super::FakeCpu;
 use crate::granule::Owner;
-use crate::mmu::Stage2Registers;
+use crate::mmu::{Stage2Registers, Translation};
 use crate::realm::{Effect, MemoryAccess, Taken, general, taken};
 use crate::registers::Registers;
 
@@ -15,6 +15,19 @@ enum Intent {
     Read,
     Write,
     Fetch,
+}
+
+impl Intent {
+    /// Whether stage 2 permits it.
+    const fn is_permitted(self, found: &Translation) -> bool {
+        const READABLE: u64 = 1 << 6;
+        const WRITABLE: u64 = 1 << 7;
+        match self {
+            Self::Read => found.attributes & READABLE != 0,
+            Self::Write => found.attributes & WRITABLE != 0,
+            Self::Fetch => found.attributes & READABLE != 0 && !found.non_secure,
+        }
+    }
 }
 
 /// Why an access does not take place.
@@ -48,10 +61,14 @@ fn level_of(size: u64) -> u64 {
 }
 
 impl FakeCpu<'_> {
-    /// The physical address of a virtual one.
-    fn reach(&self, registers: &Registers, address: u64, intent: Intent) -> Result<u64, Refusal> {
-        const READABLE: u64 = 1 << 6;
-        const WRITABLE: u64 = 1 << 7;
+    /// Makes an access at a virtual address, by its physical one.
+    fn reach<R>(
+        &self,
+        registers: &Registers,
+        address: u64,
+        intent: Intent,
+        access: impl FnOnce(u64) -> R,
+    ) -> Result<R, Refusal> {
         let ipa = registers
             .translate_stage_1(address)
             .ok_or(Refusal::Stage1)?;
@@ -63,29 +80,23 @@ impl FakeCpu<'_> {
             start_level: stage2.start_level,
             lpa2: stage2.lpa2,
         };
-        let found = self
-            .memory
-            .translate_or_fault(&tables, ipa)
-            .map_err(|fault| Refusal::Stage2 {
+        self.memory.access_through(&tables, ipa, |found| {
+            let found = found.map_err(|fault| Refusal::Stage2 {
                 ipa,
                 status: translation_fault(fault.level),
             })?;
-        let permitted = match intent {
-            Intent::Read => found.attributes & READABLE != 0,
-            Intent::Write => found.attributes & WRITABLE != 0,
-            Intent::Fetch => found.attributes & READABLE != 0 && !found.non_secure,
-        };
-        if !permitted {
-            return Err(Refusal::Stage2 {
-                ipa,
-                status: STATUS_PERMISSION + level_of(found.size),
-            });
-        }
-        let target = found.output + (ipa - found.ipa);
-        if found.non_secure && self.memory.owner(target & !0xfff) != Owner::NonSecure {
-            return Err(Refusal::GranuleProtection);
-        }
-        Ok(target)
+            if !intent.is_permitted(&found) {
+                return Err(Refusal::Stage2 {
+                    ipa,
+                    status: STATUS_PERMISSION + level_of(found.size),
+                });
+            }
+            let target = found.output + (ipa - found.ipa);
+            if found.non_secure && self.memory.owner(target & !0xfff) != Owner::NonSecure {
+                return Err(Refusal::GranuleProtection);
+            }
+            Ok(access(target))
+        })
     }
 
     pub(super) fn access_memory(
@@ -98,43 +109,52 @@ impl FakeCpu<'_> {
         } else {
             Intent::Read
         };
-        let target = match self.reach(registers, access.address, intent) {
-            Ok(target) => target,
-            Err(refusal) => {
-                return refused(registers, refusal, access.address, 0x24, access.syndrome());
+        let stored = general(registers, access.register);
+        match self.reach(registers, access.address, intent, |target| {
+            self.transfer(target, access, stored)
+        }) {
+            Ok(loaded) => {
+                let target = registers.general.get_mut(usize::from(access.register));
+                if let (Some(target), false) = (target, access.is_write) {
+                    *target = loaded;
+                }
+                Effect::Done(loaded)
             }
-        };
-        assert!(access.address.is_multiple_of(access.size), "{access:x?}");
+            Err(refusal) => refused(registers, refusal, access.address, 0x24, access.syndrome()),
+        }
+    }
+
+    /// Reads memory, or writes it, at a physical address: the register after a load.
+    fn transfer(&self, target: u64, access: &MemoryAccess, stored: u64) -> u64 {
+        assert!(target.is_multiple_of(access.size), "{access:x?}");
         let page = target & !0xfff;
         let word = usize::try_from((target & 0xfff) / 8).expect("in a page");
         let shift = target % 8 * 8;
         let mask = u64::MAX >> (64 - access.size * 8);
         let now = self.memory.inspect(page, word);
         if access.is_write {
-            let value = general(registers, access.register) & mask;
-            let new = now & !(mask << shift) | value << shift;
+            let new = now & !(mask << shift) | (stored & mask) << shift;
             self.memory.realm_write(page, word, new);
-            return Effect::Done(0);
+            return 0;
         }
-        let mut value = now >> shift & mask;
-        if access.is_signed {
-            let unused = 64 - access.size * 8;
-            value = ((value << unused).cast_signed() >> unused).cast_unsigned();
-            if !access.is_64_bit {
-                value &= 0xffff_ffff;
-            }
+        let value = now >> shift & mask;
+        if !access.is_signed {
+            return value;
         }
-        if let Some(target) = registers.general.get_mut(usize::from(access.register)) {
-            *target = value;
+        let unused = 64 - access.size * 8;
+        let extended = ((value << unused).cast_signed() >> unused).cast_unsigned();
+        if access.is_64_bit {
+            extended
+        } else {
+            extended & 0xffff_ffff
         }
-        Effect::Done(value)
     }
 
     /// Goes on at an address.
     pub(super) fn fetch(&self, registers: &mut Registers, address: u64) -> Effect {
         registers.program_counter = address;
-        match self.reach(registers, address, Intent::Fetch) {
-            Ok(_) => Effect::Jumped,
+        match self.reach(registers, address, Intent::Fetch, |_| ()) {
+            Ok(()) => Effect::Jumped,
             Err(refusal) => refused(registers, refusal, address, 0x20, 0),
         }
     }
