@@ -31,6 +31,11 @@
 //! ```
 #![cfg_attr(not(test), no_std)]
 
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod attestation;
 mod conduit;
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub fn set_ripas(
             idle = 0;
         } else {
             idle += 1;
-            if idle == PATIENCE {
+            if idle >= PATIENCE {
                 return Err(Error::NoProgress(base));
             }
         }

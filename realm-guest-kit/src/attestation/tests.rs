@@ -50,22 +50,43 @@ fn errors_of_either_call_come_through() {
     assert_eq!(token, Err(Error::Rsi(rsi::Error::Unknown)));
 }
 
-/// An RMM that never writes a byte.
-struct Stuck(Cell<u32>);
+/// An RMM that writes a byte in every so many calls, and no more than two.
+struct Slow {
+    calls: Cell<u32>,
+    works_every: u32,
+}
 
-impl Conduit for Stuck {
+impl Slow {
+    const fn new(works_every: u32) -> Self {
+        Self {
+            calls: Cell::new(0),
+            works_every,
+        }
+    }
+}
+
+impl Conduit for Slow {
     fn call(&self, mut registers: [u64; REGISTERS]) -> [u64; REGISTERS] {
-        registers[0] = if registers[0] == 0xc400_0195 { 3 } else { 0 };
-        registers[1] = 0;
-        self.0.set(self.0.get() + 1);
+        if registers[0] != 0xc400_0195 {
+            registers[0] = 0;
+            return registers;
+        }
+        let calls = self.calls.get() + 1;
+        self.calls.set(calls);
+        registers[0] = if calls == 2 * self.works_every { 0 } else { 3 };
+        registers[1] = u64::from(calls.is_multiple_of(self.works_every));
         registers
     }
 }
 
 #[test]
-fn a_token_that_never_comes_ends_the_loop() {
-    let rmm = Stuck(Cell::new(0));
+fn patience_ends_only_without_any_byte() {
+    let rmm = Slow::new(PATIENCE);
+    assert_eq!(fetch_token(&rmm, &[0; 64], &mut pages::<1>()), Ok(2));
+    assert_eq!(rmm.calls.get(), 2 * PATIENCE);
+
+    let rmm = Slow::new(PATIENCE + 1);
     let token = fetch_token(&rmm, &[0; 64], &mut pages::<1>());
     assert_eq!(token, Err(Error::NoProgress));
-    assert_eq!(rmm.0.get(), PATIENCE + 1);
+    assert_eq!(rmm.calls.get(), PATIENCE);
 }

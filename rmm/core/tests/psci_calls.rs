@@ -366,11 +366,8 @@ fn completions_that_are_refused() {
 /// A REC that runs on another CPU is on.
 #[test]
 fn a_target_that_runs() {
-    let memory: &'static fake_machine::Memory =
-        Box::leak(Box::new(fake_machine::Memory::new(&[(0x8000_0000, 192)])));
-    let rmm: &'static rmm_core::Rmm<'static> = Box::leak(Box::new(memory.rmm()));
-    let bench = fake_machine::Bench::new(memory, rmm).quick();
-    let mut scene = Scene::build(bench, &realm_params(40, 1, 2), 2);
+    let mut scene = Scene::forever(2);
+    let (memory, rmm) = (scene.bench.memory(), scene.bench.rmm());
     let (recs, run) = (scene.recs.clone(), scene.run);
     let (calling, target) = (recs[0], recs[1]);
     scene.program(|guest| async move {
@@ -419,11 +416,8 @@ fn a_target_that_runs() {
 /// A REC that runs has no call pending, whatever its granule says.
 #[test]
 fn a_caller_that_runs() {
-    let memory: &'static fake_machine::Memory =
-        Box::leak(Box::new(fake_machine::Memory::new(&[(0x8000_0000, 192)])));
-    let rmm: &'static rmm_core::Rmm<'static> = Box::leak(Box::new(memory.rmm()));
-    let bench = fake_machine::Bench::new(memory, rmm).quick();
-    let mut scene = Scene::build(bench, &realm_params(40, 1, 2), 2);
+    let mut scene = Scene::forever(2);
+    let (memory, rmm) = (scene.bench.memory(), scene.bench.rmm());
     let (calling, target) = (scene.recs[0], scene.recs[1]);
     scene.program(move |_guest| async move {
         let other = memory.cpu(1);

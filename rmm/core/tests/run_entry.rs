@@ -132,11 +132,8 @@ fn a_rec_with_a_call_of_psci_pending() {
 
 #[test]
 fn a_rec_that_runs() {
-    let memory: &'static fake_machine::Memory =
-        Box::leak(Box::new(fake_machine::Memory::new(&[(0x8000_0000, 192)])));
-    let rmm: &'static rmm_core::Rmm<'static> = Box::leak(Box::new(memory.rmm()));
-    let bench = fake_machine::Bench::new(memory, rmm).quick();
-    let mut scene = Scene::build(bench, &realm_params(40, 1, 2), 1);
+    let mut scene = Scene::forever(1);
+    let (memory, rmm) = (scene.bench.memory(), scene.bench.rmm());
     let (rec, run, rd) = (scene.rec(), scene.bench.host_granule(), scene.rd);
     scene.program(move |_guest| async move {
         // Another CPU of the host, in the middle of the REC's run.

@@ -152,6 +152,11 @@ impl<'m> Bench<'m> {
         &self.outcomes
     }
 
+    /// The RMM.
+    pub fn rmm(&self) -> &'m Rmm<'m> {
+        self.rmm
+    }
+
     /// The CPU that calls are made on.
     pub fn cpu(&self) -> &FakeCpu<'m> {
         &self.cpu

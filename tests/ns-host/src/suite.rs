@@ -1,5 +1,6 @@
 //! The tests by name, and how they are run.
 
+mod canary;
 mod data;
 mod dispatch;
 mod exit;

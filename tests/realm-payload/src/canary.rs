@@ -1,7 +1,7 @@
 //! Families of registers that carry patterns across exits.
 //!
 //! For each register there is a mask of the bits that keep what is written to them, on any CPU and
-//! without a change of what the CPU does. Those bits carry the [`pattern`](crate::pattern::pattern)
+//! without a change of what the CPU does. Those bits carry the [`pattern`](fn@pattern)
 //! of the register's index.
 
 use crate::SystemRegister;

@@ -8,7 +8,7 @@ use core::panic::PanicInfo;
 
 use realm_guest_kit::{Smc, psci, rsi};
 use realm_payload::text::Line;
-use rmm_abi::rsi::{HostCall, RealmConfig};
+use rmm_abi::rsi::HostCall;
 
 use crate::rec::{self, Rec};
 use crate::{registers, serve, translation};
@@ -73,6 +73,3 @@ fn panic(info: &PanicInfo) -> ! {
     say(&line);
     switch_off()
 }
-
-/// A configuration page is only ever looked at by the RMM and this program.
-const _: () = assert!(align_of::<RealmConfig>() == rmm_abi::GRANULE_SIZE);

@@ -87,6 +87,12 @@ fn address_of(symbol: &'static u8) -> u64 {
     core::ptr::from_ref(symbol).addr() as u64
 }
 
+/// Where secondary RECs start.
+pub(crate) fn secondary_entry_address() -> u64 {
+    // SAFETY: a label of `entry.S`; only its address is used.
+    address_of(unsafe { &secondary_entry })
+}
+
 impl Rec {
     /// Brings the REC into the state that commands start from.
     pub(crate) fn start(&mut self) {
@@ -105,17 +111,10 @@ impl Rec {
         let (head, size) = unsafe { (&image_head, &image_memory_size) };
         Hello {
             rec: self.number as u64,
-            secondary_entry: self.secondary_entry(),
+            secondary_entry: secondary_entry_address(),
             scratch: self.scratch(),
             memory_end: address_of(head) + address_of(size),
         }
-    }
-
-    /// Where secondary RECs start.
-    #[expect(clippy::unused_self, reason = "beside `scratch`, which differs")]
-    pub(crate) fn secondary_entry(&self) -> u64 {
-        // SAFETY: a label of `entry.S`; only its address is used.
-        address_of(unsafe { &secondary_entry })
     }
 
     /// First of the pages that nothing in this program uses.

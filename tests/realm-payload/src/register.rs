@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(mdscr.write_instruction(), 0xd510_0240);
         let dc_civac = SystemRegister::new(1, 3, 7, 14, 1).unwrap();
         assert_eq!(dc_civac.write_instruction(), 0xd50b_7e20);
+        assert_eq!(dc_civac.read_instruction(), 0xd52b_7e20);
         assert_eq!(tpidr_el0.to_string(), "S3_3_C13_C0_2");
     }
 

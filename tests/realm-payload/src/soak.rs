@@ -9,13 +9,17 @@
 //! * RIPAS changes of the REC's own scratch pages; those of the last two it may reject, if they are
 //!   to RAM. The second page, which is asked to be RAM, it changes in one call;
 //! * accesses to the last two pages while they are RAM: it provides memory;
-//! * PSCI `CPU_SUSPEND`, writes of `ICC_SGI1R_EL1`, interrupts: it comes back.
+//! * PSCI `CPU_SUSPEND`, writes of `ICC_SGI1R_EL1`, trapped `WFI`, interrupts: it comes back.
+//!
+//! A timer can expire just before the `WFI` that waits for it. A host that does not give the timers'
+//! interrupts to the Realm has to end the wait in another way: entries trap `WFI`, or an interrupt
+//! of the host's own comes from time to time. The same goes for [`Exit::Wfi`](crate::exit::Exit).
 //!
 //! REC `n` of the first four extends REM `n + 1`, and nobody else may. If a check fails, the index of
 //! the reply is the number of steps that were done, times 2¹⁶, plus the number of the [`Step`], times
 //! 2⁸, plus a number that says which check of the step it is: `src/soak/` of the program has them.
 //! Checks of registers between the steps count as [`Step::Refill`], and the number is that of the
-//! [`Kind`](crate::pattern::Kind).
+//! [`Kind`].
 
 use crate::pattern::{Kind, pattern};
 

@@ -74,6 +74,15 @@ impl Scene<'_> {
     }
 }
 
+impl Scene<'static> {
+    /// A scene that lasts for ever, so that programs of its RECs can call the RMM from other CPUs.
+    pub fn forever(recs: usize) -> Self {
+        let memory: &'static Memory = Box::leak(Box::new(Memory::new(&[(BASE, GRANULES)])));
+        let rmm = Box::leak(Box::new(memory.rmm()));
+        Scene::build(Bench::new(memory, rmm).quick(), &realm_params(40, 1, 2), recs)
+    }
+}
+
 impl<'m> Scene<'m> {
     /// Builds a scene from what a bench has.
     pub fn build(mut bench: Bench<'m>, params: &RealmParams, recs: usize) -> Self {

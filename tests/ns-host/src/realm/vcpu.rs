@@ -76,10 +76,18 @@ impl Vcpu {
     /// Enters the REC as [`Self::enter`] says. It must come back with a run page that is right to the
     /// last byte.
     pub(crate) fn run(&mut self) -> Outcome<Report> {
+        self.run_by(rmi::commands::rec_enter)
+    }
+
+    /// The same with the caller's way to make the call.
+    pub(crate) fn run_by(
+        &mut self,
+        enter: impl FnOnce(u64, u64) -> Outcome<rmi::Reply>,
+    ) -> Outcome<Report> {
         self.enter.flags |= self.flags;
         self.page.write(&self.enter)?;
         HostTimer::Virtual.start(PATIENCE);
-        let reply = self.page.enter(self.rec)?;
+        let reply = enter(self.rec, self.page.address())?;
         let too_long = HostTimer::Virtual.fires();
         HostTimer::Virtual.stop();
         reply.done(format_args!("REC_ENTER of {:#x}", self.rec))?;

@@ -3,7 +3,7 @@
 use ns_host::arguments::Arguments;
 
 use super::{
-    Host, data, dispatch, exit, features, granule, isolation, parked, psci, realm, realm_cpu,
+    Host, canary, data, dispatch, exit, features, granule, isolation, parked, psci, realm, realm_cpu,
     realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt, run_races, stress,
     unprotected, version,
 };
@@ -185,6 +185,8 @@ tests! {
     "realm-cpu/hidden-features", limit seconds!(20), cpus 1, realm_cpu::hidden_features;
     "realm-cpu/reserved-registers", limit seconds!(20), cpus 1, realm_cpu::reserved_registers;
     "realm-cpu/debug-registers-shown", limit seconds!(30), cpus 1, realm_cpu::debug_registers_shown;
+    "canary/realms-and-host", limit seconds!(90), cpus 1, canary::realms_and_host;
+    "canary/host-registers", limit seconds!(60), cpus 1, canary::host_registers;
     "running/rec-destroy", limit seconds!(40), cpus 2, run_races::rec_destroy;
     "running/realm-destroy", limit seconds!(40), cpus 2, run_races::realm_destroy;
     "running/data-destroy", limit seconds!(40), cpus 2, run_races::data_destroy;
@@ -248,6 +250,8 @@ tests! {
     "stress/crossed-granules", limit seconds!(60), cpus 2, realm_stress::crossed_granules;
     "stress/any-granule-anywhere", limit seconds!(60), cpus 2, realm_stress::any_granule_anywhere;
     "stress/changing-source", limit seconds!(30), cpus 2, realm_stress::changing_source;
+    "stress/four-realms", limit by_calls, cpus 2, canary::four_realms;
+    "stress/one-running-realm", limit by_calls, cpus 2, canary::one_realm;
     "parked/cpus-that-wait-for-a-lock", limit seconds!(10), cpus 2, parked::waiting_cpus;
     "parked/refused-undelegate", limit seconds!(10), cpus 1, parked::refused_undelegate;
     "parked/every-command", limit seconds!(20), cpus 1, parked::every_command;

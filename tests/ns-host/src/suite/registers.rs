@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-mod system;
+pub(super) mod system;
 
 use ns_host::random::Random;
 use rmm_abi::rmi::{VERSION_1_0, fid};

@@ -10,6 +10,7 @@ use zerocopy::IntoBytes as _;
 use super::{Soak, expect_bytes, succeeds};
 use crate::calls::{Instruction, Mismatch, call, expect};
 use crate::entry::conduit;
+use crate::rec::secondary_entry_address;
 use crate::registers::mpidr;
 
 /// A CPU that no Realm has.
@@ -64,12 +65,12 @@ impl Soak<'_> {
                 expect(3, 1, (state == Ok(PowerState::On)).into())
             }
             4 => {
-                let entry = self.rec.secondary_entry();
+                let entry = secondary_entry_address();
                 let refused = psci::cpu_on(&conduit, own, entry, 0);
                 expect(4, 1, (refused == Err(psci::Error::AlreadyOn)).into())
             }
             5 => {
-                let entry = self.rec.secondary_entry();
+                let entry = secondary_entry_address();
                 let refused = psci::cpu_on(&conduit, other, entry, 0);
                 let expected = Err(psci::Error::InvalidParameters);
                 expect(5, 1, (refused == expected).into())

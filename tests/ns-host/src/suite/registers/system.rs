@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use ns_host::random::Random;
+use realm_payload::pattern::{Kind, identify, pattern};
 
 use crate::outcome::{Outcome, fail};
 use crate::{register, smc};
@@ -91,6 +91,17 @@ registers! {
     "DBGBCR0_EL1" "S2_0_C0_C0_5" always flip!(0x1e6);
     "DBGWVR0_EL1" "S2_0_C0_C0_6" always any;
     "DBGWCR0_EL1" "S2_0_C0_C0_7" always flip!(0x1e);
+    "DBGBVR1_EL1" "S2_0_C0_C1_4" always any;
+    "DBGBCR1_EL1" "S2_0_C0_C1_5" always flip!(0x1e6);
+    "DBGWVR1_EL1" "S2_0_C0_C1_6" always any;
+    "DBGWCR1_EL1" "S2_0_C0_C1_7" always flip!(0x1e);
+    // Counters: none of them counts.
+    "PMSELR_EL0" "S3_3_C9_C12_5" performance_monitors flip!(0x1f);
+    "PMUSERENR_EL0" "S3_3_C9_C14_0" performance_monitors flip!(0xf);
+    "PMCCNTR_EL0" "S3_3_C9_C13_0" performance_monitors any;
+    "PMCCFILTR_EL0" "S3_3_C14_C15_7" performance_monitors flip!(3 << 30);
+    "PMEVCNTR0_EL0" "S3_3_C14_C8_0" event_counter flip!(0xffff_ffff);
+    "PMEVTYPER0_EL0" "S3_3_C14_C12_0" event_counter flip!(0x3ff);
     // Keys: no instruction of this program signs.
     "APIAKEYLO_EL1" "S3_0_C2_C1_0" pointer_authentication any;
     "APIAKEYHI_EL1" "S3_0_C2_C1_1" pointer_authentication any;
@@ -204,6 +215,16 @@ fn generic_authentication() -> bool {
     at_least(features_1, 24, 1) || at_least(features_1, 28, 1) || at_least(features_2, 8, 1)
 }
 
+fn performance_monitors() -> bool {
+    let debug_features = register::read!("id_aa64dfr0_el1");
+    at_least(debug_features, 8, 1) && !at_least(debug_features, 8, 0xf)
+}
+
+fn event_counter() -> bool {
+    // PMCR_EL0.N
+    performance_monitors() && register::read!("S3_3_C9_C12_0") >> 11 & 0x1f > 0
+}
+
 fn physical_offset() -> bool {
     at_least(register::read!("id_aa64mmfr0_el1"), 60, 2)
 }
@@ -239,22 +260,40 @@ fn read_all(there: &[bool; CAPACITY]) -> [u64; CAPACITY] {
     values
 }
 
-/// Makes a call with a pattern in each register and fails when one of them has changed.
+/// Makes an SMC with a pattern in each register and fails when one of them has changed.
 pub(crate) fn survive(function: u64, argument: u64) -> Outcome {
+    let what = function ^ argument;
+    survive_call(
+        what,
+        |_| false,
+        || {
+            smc::call(function, &[argument]);
+        },
+    )
+}
+
+/// Makes a call with a pattern in each register but some, and fails when one of them has changed.
+/// The call itself may use the stack, but no other memory that is not in the image.
+pub(in crate::suite) fn survive_call(
+    seed: u64,
+    leave_out: impl Fn(&str) -> bool,
+    call: impl FnOnce(),
+) -> Outcome {
+    let [low, high, ..] = seed.to_le_bytes();
+    let seed = u16::from_le_bytes([low, high]);
     let mut there = [false; CAPACITY];
     for (there, register) in there.iter_mut().zip(REGISTERS) {
-        *there = (register.there)();
+        *there = !leave_out(register.name) && (register.there)();
     }
     let saved = read_all(&there);
-    let mut random = Random::new(function ^ argument);
-    for ((register, there), old) in REGISTERS.iter().zip(there).zip(saved) {
-        let value = (register.pattern)(old, random.word());
+    for (index, ((register, there), old)) in REGISTERS.iter().zip(there).zip(saved).enumerate() {
+        let value = (register.pattern)(old, pattern(seed, Kind::Host, index));
         if there {
             (register.write)(value);
         }
     }
     let before = read_all(&there);
-    smc::call(function, &[argument]);
+    call();
     let after = read_all(&there);
     for ((register, there), old) in REGISTERS.iter().zip(there).zip(saved).rev() {
         if there {
@@ -264,10 +303,11 @@ pub(crate) fn survive(function: u64, argument: u64) -> Outcome {
     for (index, register) in REGISTERS.iter().enumerate() {
         if after[index] != before[index] {
             return fail!(
-                "{} was {:#x} before {function:#x} and is {:#x} after it",
+                "{} of the host was {:#x} before the call and is {:#x} after it, {:?}",
                 register.name,
                 before[index],
-                after[index]
+                after[index],
+                identify(after[index])
             );
         }
     }
