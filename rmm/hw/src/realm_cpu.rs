@@ -155,9 +155,10 @@ impl RealmCpu {
         hcr & VIRTUAL_SERROR != 0
     }
 
-    /// Event counters that are a Realm's, and therefore switched.
-    pub fn event_counters(&self, features: Features) -> u32 {
-        self.controls.event_counters(features, self.counters).into()
+    /// Event counters that are switched for a Realm with a PMU: all, also those that are not the
+    /// Realm's, for at least one emulator lets it reach counters that `MDCR_EL2.HPMN` hides.
+    pub fn event_counters(&self) -> u32 {
+        self.counters.into()
     }
 
     /// Lets a REC use breakpoints and watchpoints until it leaves.

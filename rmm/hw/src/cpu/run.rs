@@ -81,7 +81,7 @@ impl Run for ThisCpu<'_> {
         self.state.begin();
         self.realm_cpu.enter(configuration);
         if configuration.features.pmu_counters.is_some() {
-            let counters = self.realm_cpu.event_counters(configuration.features);
+            let counters = self.realm_cpu.event_counters();
             self.state.pmu.to_realm(part(rec, layout::PMU), counters);
         } else {
             self.state.pmu.hold();
@@ -118,7 +118,7 @@ impl Run for ThisCpu<'_> {
             .system
             .exchange_to_host(part(rec, layout::SYSTEM));
         if configuration.features.pmu_counters.is_some() {
-            let counters = self.realm_cpu.event_counters(configuration.features);
+            let counters = self.realm_cpu.event_counters();
             departure.pmu_overflow = self.state.pmu.to_host(part(rec, layout::PMU), counters);
         } else {
             self.state.pmu.resume();
