@@ -13,6 +13,8 @@ pub(crate) const MAX_RECS: u64 = (1 << MAX_RECS_ORDER) - 1;
 pub struct CpuIdentification {
     /// `ID_AA64MMFR0_EL1`.
     pub mmfr0: u64,
+    /// `ID_AA64MMFR1_EL1`.
+    pub mmfr1: u64,
     /// `ID_AA64PFR0_EL1`.
     pub pfr0: u64,
     /// `ID_AA64DFR0_EL1`.
@@ -75,6 +77,36 @@ impl CpuIdentification {
         !matches!(field(self.dfr0, 8, 4), 0 | 0xf)
     }
 
+    /// Whether this CPU can run what another one offers to Realms: at least as much of everything, and the
+    /// same priorities and identifiers of interrupts.
+    pub const fn covers(&self, other: &Self) -> bool {
+        const fn at_least(mine: Option<u8>, others: Option<u8>) -> bool {
+            match (mine, others) {
+                (_, None) => true,
+                (Some(mine), Some(others)) => mine >= others,
+                (None, Some(_)) => false,
+            }
+        }
+        /// `ICH_VTR_EL2`: bits of priorities, of preemption levels and of identifiers.
+        const INTERRUPT_FORMAT: u64 = 0x1ff << 23;
+        /// `ICC_CTLR_EL1.ExtRange`.
+        const EXTENDED_RANGE: u64 = 1 << 19;
+        /// `ID_AA64MMFR1_EL1.VMIDBits`.
+        const VMID_BITS: u64 = 0xf << 4;
+        let (mine, others) = (self.feature_register_0(), other.feature_register_0());
+        mine.ipa_width >= others.ipa_width
+            && (self.mmfr1 ^ other.mmfr1) & VMID_BITS == 0
+            && (mine.lpa2 || !others.lpa2)
+            && at_least(mine.sve_vector_length, others.sve_vector_length)
+            && mine.breakpoints >= others.breakpoints
+            && mine.watchpoints >= others.watchpoints
+            && at_least(mine.pmu_counters, others.pmu_counters)
+            && mine.gic_list_registers >= others.gic_list_registers
+            && (self.has_gic_registers() || !other.has_gic_registers())
+            && (self.ich_vtr ^ other.ich_vtr) & INTERRUPT_FORMAT == 0
+            && (self.icc_ctlr ^ other.icc_ctlr) & EXTENDED_RANGE == 0
+    }
+
     /// Feature register 0 of an RMM on this CPU.
     pub const fn feature_register_0(&self) -> FeatureRegister0 {
         let lpa2 = self.lpa2();
@@ -118,6 +150,7 @@ mod tests {
 
     const PLAIN: CpuIdentification = CpuIdentification {
         mmfr0: 5,
+        mmfr1: 0,
         pfr0: 0,
         dfr0: 5 << 12 | 3 << 20,
         pmcr: 6 << 11,
@@ -203,6 +236,67 @@ mod tests {
             ..PLAIN
         };
         assert_eq!(lengthless.feature_register_0().sve_vector_length, None);
+    }
+
+    #[test]
+    fn a_cpu_must_not_have_less_than_the_first() {
+        assert!(PLAIN.covers(&PLAIN));
+        let more = CpuIdentification {
+            mmfr0: 6 | 3 << 40,
+            pfr0: 1 << 32 | 1 << 24,
+            dfr0: 6 << 12 | 4 << 20 | 4 << 8,
+            pmcr: 8 << 11,
+            ich_vtr: 5,
+            sve_vector_bits: 256,
+            ..PLAIN
+        };
+        assert!(more.covers(&PLAIN) && !PLAIN.covers(&more));
+        for other in [
+            CpuIdentification { mmfr0: 5, ..more },
+            CpuIdentification {
+                mmfr1: 2 << 4,
+                ..more
+            },
+            CpuIdentification {
+                sve_vector_bits: 128,
+                ..more
+            },
+            CpuIdentification {
+                pfr0: 1 << 32,
+                ..more
+            },
+            CpuIdentification {
+                dfr0: 5 << 12 | 4 << 20 | 4 << 8,
+                ..more
+            },
+            CpuIdentification {
+                dfr0: 6 << 12 | 3 << 20 | 4 << 8,
+                ..more
+            },
+            CpuIdentification {
+                dfr0: 6 << 12 | 4 << 20,
+                ..more
+            },
+            CpuIdentification {
+                pmcr: 7 << 11,
+                ..more
+            },
+            CpuIdentification { ich_vtr: 4, ..more },
+            CpuIdentification {
+                ich_vtr: 1 << 23 | 5,
+                ..more
+            },
+            CpuIdentification {
+                ich_vtr: 1 << 29 | 5,
+                ..more
+            },
+            CpuIdentification {
+                icc_ctlr: 1 << 19,
+                ..more
+            },
+        ] {
+            assert!(!other.covers(&more), "{other:x?}");
+        }
     }
 
     #[test]

@@ -137,6 +137,9 @@ impl<'g> Descriptor<'g> {
         self.set(layout::STACK_POINTER_EL0, 0);
         self.set(layout::PMU + PMU_CONTROL, RESET_PMCR);
         self.set_flag(Flag::OsLock, true);
+        self.set_flag(Flag::DebugEnabled, false);
+        self.set_flag(Flag::SErrorPending, false);
+        self.set_flag(Flag::AttestationInProgress, false);
     }
 
     /// The Realm that the REC belongs to.
@@ -180,6 +183,14 @@ impl<'g> Descriptor<'g> {
     pub(crate) fn set_flag(self, flag: Flag, value: bool) {
         let others = self.get(layout::FLAGS) & !(flag as u64);
         self.set(layout::FLAGS, others | if value { flag as u64 } else { 0 });
+    }
+
+    /// Whether a debug exception may come without a further access to the debug registers: a comparator
+    /// is enabled, or `MDSCR_EL1` lets comparators (MDE) or software step (SS), which the OS lock
+    /// silences, have an effect.
+    pub(crate) fn uses_debug(self) -> bool {
+        const MDE_OR_SS: u64 = 1 << 15 | 1 << 0;
+        self.flag(Flag::DebugEnabled) || self.get(SystemRegister::MDSCR_EL1.word()) & MDE_OR_SS != 0
     }
 
     /// A general-purpose register; 31 is zero.

@@ -77,7 +77,8 @@ pub(crate) const fn is_translation_fault(syndrome: u64) -> bool {
     matches!(syndrome & FAULT_STATUS, 0x04..=0x07 | 0x2b)
 }
 
-/// Whether an abort is a permission fault.
-pub(crate) const fn is_permission_fault(syndrome: u64) -> bool {
-    matches!(syndrome & FAULT_STATUS, 0x0c..=0x0f)
+/// Whether `HPFAR_EL2` belongs to an abort: address size, translation and access flag faults, and any
+/// fault on a walk of stage 1. Otherwise it is left over from an earlier one.
+pub(crate) const fn has_fault_ipa(syndrome: u64) -> bool {
+    syndrome & STAGE_1_WALK != 0 || matches!(syndrome & FAULT_STATUS, 0x00..=0x0b | 0x29 | 0x2b)
 }

@@ -29,7 +29,7 @@ impl GicLimits {
     pub const fn new(cpu: &CpuIdentification) -> Self {
         let vtr = cpu.ich_vtr;
         let priority_bits = (vtr >> 29 & 7) + 1;
-        let has_direct_injection_mask = vtr >> 23 & 1 != 0;
+        let has_direct_injection_mask = vtr >> 18 & 1 != 0;
         Self {
             list_registers: (vtr & 0xf) as usize + 1,
             priority_mask: (1 << (8 - priority_bits)) - 1,
@@ -65,10 +65,12 @@ impl GicLimits {
     /// Whether an entry that is in use is one that a REC may have.
     const fn is_valid(&self, entry: u64) -> bool {
         const HARDWARE: u64 = 1 << 61;
+        /// NMI, which Realms are not shown, and what has no meaning.
+        const RESERVED: u64 = 0b1111 << 56 | 0b111 << 45;
         /// Priority down to the identifier, without the bits that follow.
         const PHYSICAL_IDENTIFIER: u64 = 0x1fff << 32;
         const END_OF_INTERRUPT: u64 = 1 << 41;
-        if entry & HARDWARE != 0
+        if entry & (HARDWARE | RESERVED) != 0
             || entry & PHYSICAL_IDENTIFIER & !END_OF_INTERRUPT != 0
             || entry >> 48 & self.priority_mask != 0
         {
@@ -167,8 +169,8 @@ mod tests {
         for bit in 32..62 {
             let priority = (48..56).contains(&bit);
             let allowed = match bit {
-                32..=44 => bit == 41,
-                61 => false,
+                32..=47 => bit == 41,
+                56..=59 | 61 => false,
                 _ => !priority || bit >= 51,
             };
             assert_eq!(accepts(&usual(), PENDING | 1 << bit), allowed, "bit {bit}");
@@ -177,15 +179,25 @@ mod tests {
     }
 
     #[test]
+    fn direct_injection_is_masked_where_it_can_be() {
+        const IDENTIFIERS_OF_24_BITS: u64 = 1 << 23;
+        const DVIM: u64 = 1 << 18;
+        for identifiers in [0, IDENTIFIERS_OF_24_BITS] {
+            assert_eq!(limits(identifiers).control(2), 0x3);
+            assert_eq!(limits(identifiers | DVIM).control(2), 0x8003);
+        }
+    }
+
+    #[test]
     fn two_entries_for_one_interrupt() {
         let mut list = [0; LIST_REGISTERS];
-        list[0] = PENDING | 27;
-        list[3] = 2 << 62 | 27;
+        list[0] = PENDING | 0x1b;
+        list[3] = 2 << 62 | 0x1b;
         assert!(!usual().accept(0, &list));
         list[3] = 27;
         assert!(usual().accept(0, &list));
         list[3] = 0;
-        list[4] = PENDING | 27;
+        list[4] = PENDING | 0x1b;
         assert!(usual().accept(0, &list), "a register that is not there");
     }
 }

@@ -5,15 +5,21 @@
 
 #[path = "realm_random/host.rs"]
 mod host;
+#[path = "realm_random/running.rs"]
+mod running;
 #[path = "realm_random/steps.rs"]
 mod steps;
+#[path = "realm_random/tables.rs"]
+mod tables;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fake_machine::{Bench, FEATURES, Memory, PAGE};
 use host::{BLOCK_GRANULES, Host, OTHER_GRANULES};
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 use rmm_abi::rmi::fid;
 use rmm_core::Rmm;
@@ -24,8 +30,8 @@ const GRANULES: u64 = BLOCK_GRANULES + OTHER_GRANULES;
 /// Distance of the memories of two hosts; keeps their blocks aligned.
 const APART: u64 = 0x40_0000;
 
-/// Commands of which the sequences must see both a success and a failure. `RTT_SET_RIPAS` needs a
-/// Realm that asks for it, and `REC_AUX_COUNT` seldom fails.
+/// Commands of which the sequences must see both a success and a failure. `REC_AUX_COUNT` seldom
+/// fails.
 const COMMANDS: [u64; 17] = [
     fid::GRANULE_DELEGATE,
     fid::GRANULE_UNDELEGATE,
@@ -44,6 +50,19 @@ const COMMANDS: [u64; 17] = [
     fid::RTT_MAP_UNPROTECTED,
     fid::RTT_UNMAP_UNPROTECTED,
     fid::RTT_INIT_RIPAS,
+];
+
+/// The same where Realms run.
+const RUNNING_COMMANDS: [u64; 9] = [
+    fid::DATA_CREATE_UNKNOWN,
+    fid::DATA_DESTROY,
+    fid::RTT_CREATE,
+    fid::RTT_DESTROY,
+    fid::RTT_MAP_UNPROTECTED,
+    fid::RTT_UNMAP_UNPROTECTED,
+    fid::RTT_SET_RIPAS,
+    fid::REC_ENTER,
+    fid::PSCI_COMPLETE,
 ];
 
 fn wanted_calls() -> u64 {
@@ -87,9 +106,14 @@ fn play<'m>(memory: &'m Memory, rmm: &'m Rmm<'m>, number: u16, steps: &[Step], t
 
 /// Runs sequences until there were enough calls. A sequence that fails is made shorter and
 /// simpler until only what matters is left of it.
-fn run(hosts: std::ops::RangeInclusive<usize>, share: u64, what: &str) {
-    let sequences =
-        proptest::collection::vec(proptest::collection::vec(steps::step(), 1..400), hosts);
+fn run(
+    sequence: impl Strategy<Value = Vec<Step>>,
+    commands: &[u64],
+    hosts: RangeInclusive<usize>,
+    share: u64,
+    what: &str,
+) {
+    let sequences = proptest::collection::vec(sequence, hosts);
     let tally = Tally::default();
     let wanted = wanted_calls() / share;
     while tally.calls() < wanted {
@@ -132,7 +156,7 @@ fn run(hosts: std::ops::RangeInclusive<usize>, share: u64, what: &str) {
             .keys()
             .any(|(other, code)| *other == function && wanted(*code))
     };
-    for function in COMMANDS {
+    for &function in commands {
         assert!(
             seen(function, |code| code == 0),
             "{function:#x} never succeeded"
@@ -144,12 +168,22 @@ fn run(hosts: std::ops::RangeInclusive<usize>, share: u64, what: &str) {
     }
 }
 
+fn ordinary() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(steps::step(), 1..400)
+}
+
 #[test]
 fn one_host() {
-    run(1..=1, 2, "one host");
+    run(ordinary(), &COMMANDS, 1..=1, 2, "one host");
 }
 
 #[test]
 fn several_hosts_side_by_side() {
-    run(2..=4, 2, "two to four hosts");
+    run(ordinary(), &COMMANDS, 2..=4, 2, "two to four hosts");
+}
+
+#[test]
+fn realms_that_run() {
+    let what = "Realms that run";
+    run(steps::running_steps(), &RUNNING_COMMANDS, 1..=2, 2, what);
 }

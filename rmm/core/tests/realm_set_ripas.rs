@@ -1,9 +1,10 @@
-//! `RMI_RTT_SET_RIPAS` with a request of the Realm pending. Realms do not run yet, so the request is
-//! written into the REC's granule, where a running Realm's call will put it.
+//! `RMI_RTT_SET_RIPAS` with a request of the Realm pending.
 #![allow(missing_docs)]
 
-use fake_machine::{Bench, Memory, Owner, PAGE, realm_params};
+use fake_machine::{Bench, Memory, PAGE, WORDS_PER_GRANULE, realm_params};
 use rmm_abi::rmi::fid;
+use rmm_abi::rmi::run::{ExitReason, RecEnter};
+use rmm_abi::rsi;
 use rmm_core::Rmm;
 
 const BASE: u64 = 0x8000_0000;
@@ -25,23 +26,25 @@ struct Fixture<'m> {
     rmm: &'m Rmm<'m>,
     rd: u64,
     rec: u64,
+    run: u64,
 }
 
 impl Fixture<'_> {
-    /// Where a REC keeps its request: base, top, value, whether destroyed memory may change.
-    const REQUEST_WORD: usize = 4;
-
+    /// The Realm asks for a change.
     fn request(&self, base: u64, top: u64, value: u64, may_change_destroyed: bool) {
-        self.memory.set_owner(self.rec, Owner::NonSecure);
-        for (offset, word) in [base, top, value, may_change_destroyed.into()]
-            .into_iter()
-            .enumerate()
-        {
-            self.memory
-                .host_write(self.rec, Self::REQUEST_WORD + offset, word)
-                .unwrap();
-        }
-        self.memory.set_owner(self.rec, Owner::Realm);
+        let arguments = [
+            rsi::fid::IPA_STATE_SET,
+            base,
+            top,
+            value,
+            may_change_destroyed.into(),
+        ];
+        self.memory.program(self.rec, move |guest| async move {
+            guest.smc(&arguments).await;
+        });
+        assert_eq!(self.call(fid::REC_ENTER, &[self.rec, self.run])[0], 0);
+        let reason = self.memory.host_read(self.run, WORDS_PER_GRANULE / 2);
+        assert_eq!(reason, Ok(ExitReason::RipasChange as u64));
     }
 
     fn call(&self, function: u64, arguments: &[u64]) -> [u64; 5] {
@@ -77,12 +80,16 @@ fn with_realm(assigned: &[u64], test: impl Fn(&Fixture<'_>)) {
         bench.data(rd, *ipa);
     }
     let rec = bench.rec(rd, true);
+    bench.activate(rd);
+    let run = bench.host_granule();
+    bench.prepare(run, &RecEnter::default());
     drop(bench);
     test(&Fixture {
         memory: &memory,
         rmm: &rmm,
         rd,
         rec,
+        run,
     });
 }
 
@@ -203,12 +210,16 @@ fn the_rec_of_another_realm() {
     params.vmid = 7;
     let other = bench.realm(&params);
     let rec = bench.rec(other, true);
+    bench.activate(other);
+    let run = bench.host_granule();
+    bench.prepare(run, &RecEnter::default());
     drop(bench);
     let realm = Fixture {
         memory: &memory,
         rmm: &rmm,
         rd,
         rec,
+        run,
     };
     realm.request(0, PAGE, RAM, false);
     assert_eq!(realm.set(0, PAGE).0, ERROR_REC);

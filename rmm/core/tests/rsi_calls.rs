@@ -1,7 +1,7 @@
 //! RSI commands that need no memory: version, features, measurements, the first steps of a token.
 #![allow(missing_docs)]
 
-use fake_machine::{Guest, Instruction, Scene, assert_exit, exit, realm_params};
+use fake_machine::{Guest, Scene, assert_exit, exit, realm_params};
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_abi::rmi::run::ExitReason;
 use rmm_abi::rsi::fid;
@@ -23,21 +23,6 @@ where
     });
 }
 
-/// Makes a call with values in all registers, and gives X0 to X3. The others must stay.
-async fn call(guest: &Guest, arguments: &[u64]) -> [u64; 4] {
-    let before: [u64; 31] = std::array::from_fn(|number| {
-        let argument = arguments.get(number).copied();
-        argument.unwrap_or(0x7700 + number as u64)
-    });
-    guest.registers(|registers| registers.general = before);
-    let here = guest.program_counter();
-    guest.finished(Instruction::Smc(0)).await;
-    let after = guest.registers(|registers| registers.general);
-    assert_eq!(after[4..], before[4..], "{arguments:x?}");
-    assert_eq!(guest.program_counter(), here + 4);
-    [after[0], after[1], after[2], after[3]]
-}
-
 #[test]
 fn version() {
     inside(|guest| async move {
@@ -52,7 +37,7 @@ fn version() {
             (ONLY | 1 << 31, ERROR_INPUT),
             (ONLY | 1 << 63, ERROR_INPUT),
         ] {
-            let reply = call(&guest, &[fid::VERSION, requested]).await;
+            let reply = guest.call(&[fid::VERSION, requested]).await;
             assert_eq!(reply, [code, ONLY, ONLY, 0], "{requested:#x}");
         }
     });
@@ -63,7 +48,7 @@ fn features() {
     inside(|guest| async move {
         for index in [0, 1, 2, u64::MAX] {
             assert_eq!(
-                call(&guest, &[fid::FEATURES, index]).await,
+                guest.call(&[fid::FEATURES, index]).await,
                 [SUCCESS, 0, 0, 0]
             );
         }
@@ -75,7 +60,7 @@ fn features() {
 fn function_identifiers() {
     inside(|guest| async move {
         for more in [1 << 16, 1 << 32, 0xffff_ffff << 32 | 1 << 16] {
-            let reply = call(&guest, &[fid::FEATURES | more, 0]).await;
+            let reply = guest.call(&[fid::FEATURES | more, 0]).await;
             assert_eq!(reply, [SUCCESS, 0, 0, 0], "{more:#x}");
         }
     });
@@ -99,7 +84,7 @@ async fn extend(guest: &Guest, register: u64, size: u64, value: &[u8; 64]) -> [u
     let mut arguments = vec![fid::MEASUREMENT_EXTEND, register, size];
     let (words, _) = value.as_chunks::<8>();
     arguments.extend(words.iter().map(|word| u64::from_le_bytes(*word)));
-    call(guest, &arguments).await
+    guest.call(&arguments).await
 }
 
 /// Old value in full, what is added, zeroes: 128 bytes through the hash function.
@@ -129,9 +114,11 @@ fn measurements_of_every_size() {
             scene.program(move |guest| async move {
                 let mut expected = [[0; 64]; 5];
                 expected[0] = rim;
-                for size in 0..=64 {
-                    let value: [u8; 64] = std::array::from_fn(|byte| (byte * 7 + size) as u8 | 1);
-                    let register = 1 + size % 4;
+                for size in 0..=64_u8 {
+                    let value: [u8; 64] = std::array::from_fn(|byte| {
+                        size.wrapping_add(7 * u8::try_from(byte % 32).unwrap()) | 1
+                    });
+                    let (size, register) = (usize::from(size), usize::from(1 + size % 4));
                     let reply = extend(&guest, register as u64, size as u64, &value).await;
                     assert_eq!(reply, [SUCCESS, 0, 0, 0]);
                     let old = expected[register];
@@ -180,7 +167,7 @@ fn a_measurement_that_others_have_computed() {
 fn measurements_that_are_not_there() {
     inside(|guest| async move {
         for register in [5, 6, 255, u64::MAX, 1 << 32] {
-            let reply = call(&guest, &[fid::MEASUREMENT_READ, register]).await;
+            let reply = guest.call(&[fid::MEASUREMENT_READ, register]).await;
             assert_eq!(reply, [ERROR_INPUT, 0, 0, 0], "{register:#x}");
         }
         for (register, size) in [
@@ -208,10 +195,10 @@ fn a_token() {
     const TOKEN: u64 = 0x1000;
     inside(|guest| async move {
         let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, TOKEN, 0, 0x1000];
-        assert_eq!(call(&guest, &proceed).await, [ERROR_STATE, 0, 0, 0]);
+        assert_eq!(guest.call(&proceed).await, [ERROR_STATE, 0, 0, 0]);
         for _ in 0..2 {
             let init = [fid::ATTESTATION_TOKEN_INIT, 1, 2, 3];
-            assert_eq!(call(&guest, &init).await, [SUCCESS, 4096, 0, 0]);
+            assert_eq!(guest.call(&init).await, [SUCCESS, 4096, 0, 0]);
         }
         // Wrong arguments do not end the attempt.
         for (address, offset, size) in [
@@ -227,18 +214,18 @@ fn a_token() {
             (TOKEN, 0xfff, 2),
         ] {
             let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, address, offset, size];
-            let reply = call(&guest, &proceed).await;
+            let reply = guest.call(&proceed).await;
             assert_eq!(
                 reply,
                 [ERROR_INPUT, 0, 0, 0],
                 "{address:#x} {offset:#x} {size:#x}"
             );
         }
-        assert_eq!(call(&guest, &proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
-        assert_eq!(call(&guest, &proceed).await, [ERROR_STATE, 0, 0, 0]);
+        assert_eq!(guest.call(&proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
+        assert_eq!(guest.call(&proceed).await, [ERROR_STATE, 0, 0, 0]);
         // Arguments first.
         let wrong = [fid::ATTESTATION_TOKEN_CONTINUE, TOKEN, 0x1000, 0];
-        assert_eq!(call(&guest, &wrong).await, [ERROR_INPUT, 0, 0, 0]);
+        assert_eq!(guest.call(&wrong).await, [ERROR_INPUT, 0, 0, 0]);
     });
 }
 
@@ -247,10 +234,10 @@ fn a_token() {
 fn a_token_over_an_exit() {
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
-            call(&guest, &[fid::ATTESTATION_TOKEN_INIT, 1, 2, 3]).await;
+            guest.call(&[fid::ATTESTATION_TOKEN_INIT, 1, 2, 3]).await;
             guest.interrupt().await;
             let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, 0x1000, 0, 0];
-            assert_eq!(call(&guest, &proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
+            assert_eq!(guest.call(&proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
         });
         assert_exit(&scene.enter(), &exit(ExitReason::Irq));
         assert_exit(&scene.enter(), &exit(ExitReason::Irq));

@@ -2,11 +2,10 @@
 #![allow(missing_docs)]
 
 use fake_machine::{
-    Bench, Guest, Instruction, Memory, PAGE, Scene, assert_exit, exit, realm_params,
-    synchronous_exit,
+    Bench, FEATURES, Guest, Memory, PAGE, Scene, assert_exit, exit, realm_params, synchronous_exit,
 };
 use rmm_abi::rmi::run::{ExitReason, RecEnter, RecExit};
-use rmm_abi::rmi::{HashAlgorithm, fid as rmi_fid};
+use rmm_abi::rmi::{FeatureRegister0, HashAlgorithm, fid as rmi_fid, realm_flags};
 use rmm_abi::rsi::fid;
 
 const SUCCESS: u64 = 0;
@@ -14,20 +13,7 @@ const ERROR_INPUT: u64 = 1;
 
 /// A data abort by a translation fault at a level, as an access would take it.
 fn missing(ipa: u64, level: u64) -> RecExit {
-    synchronous_exit(0x24 << 26 | 0x04 + level, 0, ipa)
-}
-
-/// Makes a call with values in all registers, and gives X0 to X3. The others must stay.
-async fn call(guest: &Guest, function: u64, address: u64) -> [u64; 4] {
-    let mut before: [u64; 31] = std::array::from_fn(|number| 0x7700 + number as u64);
-    (before[0], before[1]) = (function, address);
-    guest.registers(|registers| registers.general = before);
-    let here = guest.program_counter();
-    guest.finished(Instruction::Smc(0)).await;
-    let after = guest.registers(|registers| registers.general);
-    assert_eq!(after[4..], before[4..]);
-    assert_eq!(guest.program_counter(), here + 4);
-    [after[0], after[1], after[2], after[3]]
+    synchronous_exit(0x24 << 26 | (0x04 + level), 0, ipa)
 }
 
 #[test]
@@ -46,7 +32,7 @@ fn configuration() {
                 for word in 0..512 {
                     guest.store(0x2000 + 8 * word, 8, u64::MAX).await;
                 }
-                let reply = call(&guest, fid::REALM_CONFIG, 0x2000).await;
+                let reply = guest.call(&[fid::REALM_CONFIG, 0x2000]).await;
                 assert_eq!(reply, [SUCCESS, 0, 0, 0]);
             });
             assert_exit(&scene.enter(), &exit(ExitReason::Irq));
@@ -77,7 +63,7 @@ fn addresses_that_are_refused() {
             Scene::UNMAPPED,
             Scene::BEYOND,
             Scene::BEYOND + 0x1000,
-            u64::MAX & !(align - 1),
+            !(align - 1),
             1 << 63 | 0x1000,
             // The Realm knows that there is nothing.
             Scene::EMPTY,
@@ -86,7 +72,7 @@ fn addresses_that_are_refused() {
         ] {
             Scene::play(1, |scene| {
                 scene.program(move |guest| async move {
-                    let reply = call(&guest, function, address).await;
+                    let reply = guest.call(&[function, address]).await;
                     assert_eq!(reply, [ERROR_INPUT, 0, 0, 0], "{address:#x}");
                 });
                 assert_exit(&scene.enter(), &exit(ExitReason::Irq));
@@ -104,7 +90,7 @@ fn memory_that_is_missing() {
     ] {
         Scene::play(1, |scene| {
             scene.program(move |guest| async move {
-                let reply = call(&guest, function, Scene::UNASSIGNED).await;
+                let reply = guest.call(&[function, Scene::UNASSIGNED]).await;
                 assert_eq!(reply, [SUCCESS, 0, 0, 0]);
             });
             let expected = missing(Scene::UNASSIGNED, 3);
@@ -116,7 +102,7 @@ fn memory_that_is_missing() {
         for address in [Scene::DESTROYED, Scene::ASSIGNED_DESTROYED] {
             Scene::play(1, |scene| {
                 scene.program(move |guest| async move {
-                    call(&guest, function, address).await;
+                    guest.call(&[function, address]).await;
                 });
                 assert_exit(&scene.enter(), &missing(address, 3));
             });
@@ -127,11 +113,44 @@ fn memory_that_is_missing() {
             scene.bench.tables(rd, base, 3);
             scene.bench.succeed(rmi_fid::RTT_DESTROY, &[rd, base, 3]);
             scene.program(move |guest| async move {
-                call(&guest, function, base + 0x5000).await;
+                guest.call(&[function, base + 0x5000]).await;
             });
             assert_exit(&scene.enter(), &missing(base + 0x5000, 2));
         });
     }
+}
+
+/// Addresses of 52 bits may be missing one level further up.
+#[test]
+fn memory_that_is_missing_at_the_top() {
+    const BASE: u64 = 0x8000_0000;
+    const SIZE: u64 = 1 << 48;
+    let features = FeatureRegister0 {
+        ipa_width: 52,
+        lpa2: true,
+        ..FEATURES
+    };
+    let memory = Memory::new(&[(BASE, 64)]);
+    let rmm = memory.rmm_with_features(features);
+    let granules = (0..64).map(|number| BASE + number * PAGE).collect();
+    let mut bench = Bench::with_granules(&memory, &rmm, features, granules);
+    let mut params = realm_params(52, -1, 1);
+    params.flags = realm_flags::LPA2;
+    let rd = bench.realm(&params);
+    let rec = bench.rec(rd, true);
+    bench.activate(rd);
+    let run = bench.host_granule();
+    bench.program(rec, |guest| async move {
+        guest.smc(&[fid::IPA_STATE_SET, SIZE, 2 * SIZE, 1, 0]).await;
+        guest.call(&[fid::HOST_CALL, SIZE + 0x1_2345_6700]).await;
+        unreachable!("the page never comes");
+    });
+    let enter = RecEnter::default();
+    let seen = bench.enter(rec, run, &enter);
+    assert_eq!(seen.exit_reason, ExitReason::RipasChange as u8);
+    bench.succeed(rmi_fid::RTT_SET_RIPAS, &[rd, rec, SIZE, 2 * SIZE]);
+    let expected = synchronous_exit(0x24 << 26 | 0x2b, 0, SIZE + 0x1_2345_6000);
+    assert_exit(&bench.enter(rec, run, &enter), &expected);
 }
 
 const BUFFERS: [u64; 4] = [0x1000, 0x1100, 0x1e00, 0x1f00];
@@ -172,7 +191,7 @@ fn a_call_to_the_host() {
                 for neighbour in [buffer - 8, buffer + 0x100] {
                     guest.store(neighbour, 8, 0x99).await;
                 }
-                let reply = call(&guest, fid::HOST_CALL, buffer).await;
+                let reply = guest.call(&[fid::HOST_CALL, buffer]).await;
                 assert_eq!(reply, [SUCCESS, 0, 0, 0]);
                 for number in 0..31 {
                     let value = guest.load(buffer + 8 + 8 * number, 8).await;
@@ -196,7 +215,7 @@ fn a_buffer_that_is_taken_away() {
         let (rd, buffer) = (scene.rd, 0x1100);
         scene.program(move |guest| async move {
             fill(&guest, buffer, 5).await;
-            let reply = call(&guest, fid::HOST_CALL, buffer).await;
+            let reply = guest.call(&[fid::HOST_CALL, buffer]).await;
             assert_eq!(reply, [SUCCESS, 0, 0, 0]);
             guest.interrupt().await;
         });
@@ -226,7 +245,7 @@ fn a_buffer_that_another_rec_gives_up() {
             scene.program(move |guest| async move {
                 guest.smc(&[0xc400_0003, 1, 0x2000, 0]).await;
                 fill(&guest, buffer, 5).await;
-                let [code, ..] = call(&guest, fid::HOST_CALL, buffer).await;
+                let [code, ..] = guest.call(&[fid::HOST_CALL, buffer]).await;
                 assert_eq!(code, if back { SUCCESS } else { ERROR_INPUT });
                 guest.interrupt().await;
             });
@@ -259,7 +278,7 @@ fn the_last_answer_counts() {
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
             fill(&guest, 0x1000, 1).await;
-            call(&guest, fid::HOST_CALL, 0x1000).await;
+            guest.call(&[fid::HOST_CALL, 0x1000]).await;
             assert_eq!(guest.load(0x1008, 8).await, 0x6600);
         });
         scene.enter();
@@ -283,7 +302,7 @@ fn a_buffer_in_a_block() {
     let block = (0..512).map(|number| BASE + number * PAGE);
     // The block comes last, so that nothing of the scene is in it.
     let granules = others.chain(block).collect();
-    let mut bench = Bench::with_granules(&memory, &rmm, fake_machine::FEATURES, granules).quick();
+    let mut bench = Bench::with_granules(&memory, &rmm, FEATURES, granules).quick();
     bench.set_aside(BASE..BASE + BLOCK);
     let mut scene = Scene::build(bench, &realm_params(40, 1, 2), 1);
     let (rd, ipa) = (scene.rd, 0x4000_0000);
@@ -295,10 +314,10 @@ fn a_buffer_in_a_block() {
             .await;
         let buffer = ipa + 300 * PAGE + 0x700;
         fill(&guest, buffer, 3).await;
-        let reply = call(&guest, fid::HOST_CALL, buffer).await;
+        let reply = guest.call(&[fid::HOST_CALL, buffer]).await;
         assert_eq!(reply, [SUCCESS, 0, 0, 0]);
         assert_eq!(guest.load(buffer + 8, 8).await, 0x6600);
-        let reply = call(&guest, fid::REALM_CONFIG, ipa + 511 * PAGE).await;
+        let reply = guest.call(&[fid::REALM_CONFIG, ipa + 511 * PAGE]).await;
         assert_eq!(reply, [SUCCESS, 0, 0, 0]);
         assert_eq!(guest.load(ipa + 511 * PAGE, 8).await, 40);
         assert_eq!(guest.load(ipa + 510 * PAGE, 8).await, 0);

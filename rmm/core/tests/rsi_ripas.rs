@@ -16,28 +16,15 @@ const ACCEPT: u64 = 0;
 const REJECT: u64 = 1;
 const HALF: u64 = Scene::SHARED;
 
-/// Makes a call with values in all registers, and gives X0 to X3. The others must stay.
-async fn call(guest: &Guest, arguments: &[u64]) -> [u64; 4] {
-    let before: [u64; 31] = std::array::from_fn(|number| {
-        let argument = arguments.get(number).copied();
-        argument.unwrap_or(0x7700 + number as u64)
-    });
-    guest.registers(|registers| registers.general = before);
-    let here = guest.program_counter();
-    guest.finished(Instruction::Smc(0)).await;
-    let after = guest.registers(|registers| registers.general);
-    assert_eq!(after[4..], before[4..], "{arguments:x?}");
-    assert_eq!(guest.program_counter(), here + 4);
-    [after[0], after[1], after[2], after[3]]
-}
-
 async fn set(guest: &Guest, base: u64, top: u64, ripas: u64, flags: u64) -> [u64; 4] {
-    call(guest, &[fid::IPA_STATE_SET, base, top, ripas, flags]).await
+    guest
+        .call(&[fid::IPA_STATE_SET, base, top, ripas, flags])
+        .await
 }
 
 /// X1 and X2 of a successful query.
 async fn get(guest: &Guest, base: u64, top: u64) -> (u64, u64) {
-    let [code, reached, ripas, zero] = call(guest, &[fid::IPA_STATE_GET, base, top]).await;
+    let [code, reached, ripas, zero] = guest.call(&[fid::IPA_STATE_GET, base, top]).await;
     assert_eq!((code, zero), (0, 0), "{base:#x} {top:#x}");
     (reached, ripas)
 }
@@ -80,7 +67,7 @@ fn wrong_arguments() {
                     let reply = set(&guest, base, top, ripas, 0).await;
                     assert_eq!(reply, [ERROR_INPUT, 0, 0, 0], "{base:#x} {top:#x}");
                 }
-                let reply = call(&guest, &[fid::IPA_STATE_GET, base, top]).await;
+                let reply = guest.call(&[fid::IPA_STATE_GET, base, top]).await;
                 assert_eq!(reply, [ERROR_INPUT, 0, 0, 0], "{base:#x} {top:#x}");
             }
             for ripas in [DESTROYED, 3, 0x100, u64::MAX] {

@@ -35,17 +35,21 @@ fn with_value(flags: u64, value: u64) -> RecEnter {
 
 /// The register after a load, by the definition of load instructions.
 fn loaded(access: &MemoryAccess, value: u64) -> u64 {
-    match (access.size, access.is_signed, access.is_64_bit) {
-        (1, false, _) => u64::from(value as u8),
-        (2, false, _) => u64::from(value as u16),
-        (4, false, _) => u64::from(value as u32),
-        (1, true, true) => i64::from(value as i8).cast_unsigned(),
-        (2, true, true) => i64::from(value as i16).cast_unsigned(),
-        (4, true, true) => i64::from(value as i32).cast_unsigned(),
-        (1, true, false) => i32::from(value as i8).cast_unsigned().into(),
-        (2, true, false) => i32::from(value as i16).cast_unsigned().into(),
-        (4, true, false) => u64::from(value as u32),
+    let bytes = value.to_le_bytes();
+    let [a, b, c, d, ..] = bytes;
+    let extended = match (access.size, access.is_signed) {
+        (1, false) => u64::from(a),
+        (2, false) => u64::from(u16::from_le_bytes([a, b])),
+        (4, false) => u64::from(u32::from_le_bytes([a, b, c, d])),
+        (1, true) => i64::from(i8::from_le_bytes([a])).cast_unsigned(),
+        (2, true) => i64::from(i16::from_le_bytes([a, b])).cast_unsigned(),
+        (4, true) => i64::from(i32::from_le_bytes([a, b, c, d])).cast_unsigned(),
         _ => value,
+    };
+    if access.is_signed && !access.is_64_bit {
+        extended & 0xffff_ffff
+    } else {
+        extended
     }
 }
 
@@ -209,7 +213,7 @@ fn an_abort_for_what_cannot_be_emulated() {
     });
 }
 
-/// AArch32 instructions are not described by the same fields.
+/// `AArch32` instructions are not described by the same fields.
 #[test]
 fn a_32_bit_application() {
     const EL0_AARCH32: u64 = 1 << 4;

@@ -144,7 +144,7 @@ fn processor_state_afterwards() {
         (0x5 | PAN, KEEPS_PAN, PAN),
         (0x0, 0, PAN),
         (0x5 | DIT, KEEPS_PAN, DIT),
-        (0x0 | DIT, KEEPS_PAN, DIT),
+        (DIT, KEEPS_PAN, DIT),
         (0x10 | DIT_AARCH32, KEEPS_PAN, DIT),
         // SS of AArch64 is where DIT of AArch32 is.
         (0x5 | 1 << 21, KEEPS_PAN, 0),

@@ -65,13 +65,13 @@ fn fields_of_a_list_register() {
         (entry | 1 << 40, false),
         // Identifiers.
         (PENDING, true),
-        (PENDING | 1019, true),
-        (PENDING | 1020, false),
-        (PENDING | 1023, false),
-        (PENDING | 1056, false),
-        (PENDING | 4096, false),
-        (PENDING | 8191, false),
-        (PENDING | 8192, true),
+        (PENDING | 0x3fb, true),
+        (PENDING | 0x3fc, false),
+        (PENDING | 0x3ff, false),
+        (PENDING | 0x420, false),
+        (PENDING | 0x1000, false),
+        (PENDING | 0x1fff, false),
+        (PENDING | 0x2000, true),
         (PENDING | 0xffff, true),
         (PENDING | 0x1_0000, false),
         (PENDING | 0xffff_ffff, false),
@@ -92,9 +92,13 @@ fn fields_of_a_list_register() {
 
 #[test]
 fn one_interrupt_in_two_list_registers() {
-    check(&with_list(&[PENDING | 27, 0, ACTIVE | 27]), false, "twice");
-    check(&with_list(&[PENDING | 27, 0, 27]), true, "not in use");
-    check(&with_list(&[PENDING | 27, ACTIVE | 28]), true, "two");
+    check(
+        &with_list(&[PENDING | 0x1b, 0, ACTIVE | 0x1b]),
+        false,
+        "twice",
+    );
+    check(&with_list(&[PENDING | 0x1b, 0, 0x1b]), true, "not in use");
+    check(&with_list(&[PENDING | 0x1b, ACTIVE | 0x1c]), true, "two");
 }
 
 /// All that the host says comes to the Realm, and nothing of the registers that there are not.
@@ -106,7 +110,7 @@ fn what_the_realm_finds() {
                 assert_eq!(registers.gic_control, ALL | ENABLE);
                 let mut expected = [0; 16];
                 for (number, register) in expected[..LIST].iter_mut().enumerate() {
-                    *register = PENDING | 32 + number as u64;
+                    *register = PENDING | (32 + number as u64);
                 }
                 assert_eq!(registers.list_registers, expected);
             });
@@ -114,7 +118,7 @@ fn what_the_realm_finds() {
         let mut enter = RecEnter::default();
         enter.gicv3_hcr = ALL;
         for (number, register) in enter.gicv3_lrs.iter_mut().enumerate() {
-            *register = PENDING | 32 + number as u64;
+            *register = PENDING | (32 + number as u64);
         }
         let mut expected = exit(ExitReason::Irq);
         expected.gicv3_hcr = ALL;
@@ -202,7 +206,7 @@ fn other_numbers_of_list_registers() {
         let count = usize::from(last) + 1;
         let mut enter = RecEnter::default();
         for (number, register) in enter.gicv3_lrs.iter_mut().enumerate() {
-            *register = PENDING | 32 + number as u64;
+            *register = PENDING | (32 + number as u64);
         }
         let mut expected = exit(ExitReason::Irq);
         expected.gicv3_lrs[..count].copy_from_slice(&enter.gicv3_lrs[..count]);

@@ -122,7 +122,7 @@ fn a_page_that_changes_while_it_is_read() {
             assert_eq!(guest.finished(load).await, 0x1234);
             guest.registers(|registers| {
                 assert_eq!(registers.gic_control, 1 | 1 << 3);
-                assert_eq!(registers.list_registers[..4], [1 << 62 | 33, 0, 0, 0]);
+                assert_eq!(registers.list_registers[..4], [1 << 62 | 0x21, 0, 0, 0]);
             });
             guest.wait_for_interrupt().await;
         });
@@ -132,7 +132,7 @@ fn a_page_that_changes_while_it_is_read() {
         enter.flags = EMULATED_MMIO;
         enter.gprs[0] = 0x1234;
         enter.gicv3_hcr = 1 << 3;
-        enter.gicv3_lrs[0] = 1 << 62 | 33;
+        enter.gicv3_lrs[0] = 1 << 62 | 0x21;
         scene.bench.prepare(run, &enter);
         let memory = scene.bench.memory();
         let previous = Mutex::new(None);

@@ -47,7 +47,10 @@ fn memory_that_is_destroyed() {
     scene.bench.prepare(run, &RecEnter::default());
     assert_eq!(scene.bench.enter_unpredictably(scene.rec(), run)[0], 0);
     let memory = scene.bench.memory();
-    assert_eq!(memory.host_read(run, 256 + 0x100 / 8), Ok(TRANSLATION_FAULT_3));
+    assert_eq!(
+        memory.host_read(run, 256 + 0x100 / 8),
+        Ok(TRANSLATION_FAULT_3)
+    );
     assert_eq!(memory.host_read(data, 0), Ok(0));
 }
 
@@ -74,7 +77,11 @@ fn tables_that_are_destroyed() {
     answer.gprs[0] = 0x77;
     scene.bench.prepare(run, &answer);
     assert_eq!(scene.bench.enter_unpredictably(scene.rec(), run)[0], 0);
-    let esr = scene.bench.memory().host_read(run, 256 + 0x100 / 8).unwrap();
+    let esr = scene
+        .bench
+        .memory()
+        .host_read(run, 256 + 0x100 / 8)
+        .unwrap();
     assert_eq!(esr & 0x3f, 0x06, "level 2");
 }
 
@@ -99,9 +106,7 @@ fn memory_that_is_given_up() {
         assert_eq!(taken.syndrome & 0x3f, 0x10);
     });
     scene.enter();
-    scene
-        .bench
-        .succeed(fid::PSCI_COMPLETE, &[first, second, 0]);
+    scene.bench.succeed(fid::PSCI_COMPLETE, &[first, second, 0]);
     let own_run = scene.bench.host_granule();
     scene.bench.prepare(own_run, &RecEnter::default());
     assert_eq!(scene.bench.enter_unpredictably(first, own_run)[0], 0);
@@ -128,9 +133,7 @@ fn a_realm_that_is_switched_off() {
         guest.smc(&[psci::SYSTEM_RESET]).await;
     });
     scene.enter();
-    scene
-        .bench
-        .succeed(fid::PSCI_COMPLETE, &[first, second, 0]);
+    scene.bench.succeed(fid::PSCI_COMPLETE, &[first, second, 0]);
     let own_run = scene.bench.host_granule();
     scene.bench.prepare(own_run, &RecEnter::default());
     assert_eq!(scene.bench.enter_unpredictably(first, own_run)[0], 0);
@@ -188,9 +191,7 @@ fn recs_on_one_cpu_and_on_several() {
             let seen = scene.bench.enter(rec, run, &RecEnter::default());
             assert_exit(&seen, &exit(ExitReason::Irq));
         }
-        scene
-            .bench
-            .succeed(fid::DATA_DESTROY, &[scene.rd, 0x2000]);
+        scene.bench.succeed(fid::DATA_DESTROY, &[scene.rd, 0x2000]);
         let seen = scene.bench.enter(recs[3], run, &RecEnter::default());
         assert_exit(&seen, &synchronous_exit(TRANSLATION_FAULT_3, 0, 0x2000));
     });

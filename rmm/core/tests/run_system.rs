@@ -6,8 +6,8 @@ use fake_machine::{
     realm_params, synchronous_exit,
 };
 use rmm_abi::rmi::realm_flags;
-use rmm_abi::rmi::run::ExitReason;
 use rmm_abi::rmi::run::enter_flags::{TRAP_WFE, TRAP_WFI};
+use rmm_abi::rmi::run::{ExitReason, RecEnter};
 use rmm_core::cpu_view::{Features, IdRegister, RealmIdRegisters};
 
 const UNDEFINED: u64 = 1 << 25;
@@ -265,7 +265,7 @@ fn the_mpidr_is_the_recs() {
                 let mpidr = guest.read_system(SystemEncoding::MPIDR).await;
                 assert_eq!(mpidr, 1 << 31 | affinities);
             });
-            let seen = scene.bench.enter(target, run, &Default::default());
+            let seen = scene.bench.enter(target, run, &RecEnter::default());
             assert_exit(&seen, &exit(ExitReason::Irq));
         }
     });

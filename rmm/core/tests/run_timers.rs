@@ -225,3 +225,20 @@ fn timers_of_two_recs() {
         assert_exit(&seen, &told(Timer::Virtual, TIMER_ENABLE, 0x1111));
     });
 }
+
+/// A Realm that never stops is stopped by its timer, although all that it does comes to the RMM.
+#[test]
+fn a_realm_that_never_stops() {
+    let mut scene = Scene::forever(1);
+    let memory = scene.bench.memory();
+    scene.program(move |guest| async move {
+        guest.set_timer(Timer::Physical, 100, TIMER_ENABLE);
+        loop {
+            guest.smc(&[RSI_VERSION, 0x1_0000]).await;
+            memory.set_counter(memory.counter() + 1);
+        }
+    });
+    let due = told(Timer::Physical, TIMER_ENABLE | TIMER_STATUS, 100);
+    assert_exit(&scene.enter(), &due);
+    assert_eq!(memory.counter(), 100);
+}

@@ -6,6 +6,7 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
 use rmm_abi::el3::{BootCode, ServiceCode};
+use rmm_core::features::CpuIdentification;
 use rmm_core::granule::{
     Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated,
     Wiped,
@@ -38,13 +39,20 @@ pub struct ThisCpu<'a> {
 
 impl<'a> ThisCpu<'a> {
     /// This CPU, with its number, the slots that boot found for it, and memory for the host's vector
-    /// registers. A CPU that computes wrong digests does not boot.
-    pub fn new(number: usize, slots: Slots, area: &'a HostArea) -> Self {
+    /// registers; `first` is what the first CPU is. A CPU that computes wrong digests does not boot, nor
+    /// one that has less than the first.
+    pub fn new(number: usize, slots: Slots, area: &'a HostArea, first: &CpuIdentification) -> Self {
         let sha = Sha::of_this_cpu();
         if let Err(wrong) = sha.self_test() {
             park::refuse_boot(BootCode::Unknown, format_args!("{wrong}"));
         }
         let id = identity::identify();
+        if !id.covers(first) {
+            park::refuse_boot(
+                BootCode::Unknown,
+                format_args!("CPU {number} has less than the first one: {id:x?}, {first:x?}"),
+            );
+        }
         Self {
             number,
             slots,
@@ -52,7 +60,7 @@ impl<'a> ThisCpu<'a> {
             sha,
             tlb: TlbMaintenance::of_this_cpu(),
             fetches: Fetches::of_this_cpu(),
-            state: SwitchedState::of_this_cpu(area, &id),
+            state: SwitchedState::of_this_cpu(area, &id, first),
             realm_cpu: RealmCpu::of_this_cpu(&id),
         }
     }

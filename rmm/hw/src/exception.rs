@@ -23,23 +23,18 @@ const _: () = assert!(size_of::<Frame>() == 36 * 8);
 /// Synchronous exception of the RMM itself: vector 0.
 const SYNCHRONOUS_OF_RMM: u64 = 0;
 
+/// `ESR_EL2.DFSC`.
+const FAULT_STATUS: u64 = 0x3f;
+
 /// Exception class "data abort from the same exception level".
 const DATA_ABORT_SAME_EL: u64 = 0x25;
-
-/// Whether a data abort is one that an access to another world's memory, or to none, answers with:
-/// granule protection fault (0x28) or synchronous external abort (0x10). On a walk, which is
-/// of the RMM's own tables, they have other codes.
-const fn is_expectable(syndrome: u64) -> bool {
-    matches!(syndrome & 0x3f, 0x10 | 0x28)
-}
 
 #[unsafe(no_mangle)]
 extern "C" fn rmm_exception(frame: &mut Frame, vector: u64) {
     let class = frame.esr >> 26 & 0x3f;
     if vector == SYNCHRONOUS_OF_RMM
         && class == DATA_ABORT_SAME_EL
-        && is_expectable(frame.esr)
-        && let Some(next) = memory::recovery(frame.elr)
+        && let Some(next) = memory::recovery(frame.elr, frame.esr & FAULT_STATUS)
     {
         frame.elr = next;
         return;

@@ -35,12 +35,13 @@ struct Counts {
 }
 
 impl GicState {
-    /// By `ICH_VTR_EL2`; zero without the system registers of a GIC.
-    pub fn new(has_registers: bool, vtr: u64) -> Self {
+    /// By `ICH_VTR_EL2`; zero without the system registers of a GIC. The list registers that are
+    /// used are those of the first CPU, `offered`: what hosts put into others is not checked.
+    pub fn new(has_registers: bool, vtr: u64, offered: u64) -> Self {
         Self(has_registers.then(|| {
             let preemption_bits = (vtr >> 26 & 7) + 1;
             Counts {
-                list_registers: (vtr & 0xf) + 1,
+                list_registers: (vtr & 0xf).min(offered & 0xf) + 1,
                 active_priorities: 1 << preemption_bits.clamp(5, 7).saturating_sub(5),
             }
         }))

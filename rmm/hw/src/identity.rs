@@ -2,7 +2,9 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
+use aarch64_cpu::registers::{
+    ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable,
+};
 use rmm_core::features::CpuIdentification;
 
 use crate::simd;
@@ -47,6 +49,7 @@ pub fn physical_address_bits() -> u8 {
 pub fn identify() -> CpuIdentification {
     let mut id = CpuIdentification {
         mmfr0: ID_AA64MMFR0_EL1.get(),
+        mmfr1: ID_AA64MMFR1_EL1.get(),
         pfr0: ID_AA64PFR0_EL1.get(),
         dfr0: ID_AA64DFR0_EL1.get(),
         ..Default::default()

@@ -1,6 +1,7 @@
 //! Touching memory: wiping, and reads that may fault.
 
 pub mod host;
+pub(crate) mod translation;
 
 use core::arch::{asm, global_asm};
 
@@ -122,18 +123,45 @@ struct Recoverable {
     /// After the last one.
     end: *const u8,
     next: *const u8,
+    expected: Expected,
 }
 
-/// Where execution goes on after a fault at an instruction that may fault; `None` for all others.
-pub(crate) fn recovery(instruction: u64) -> Option<u64> {
+/// Which faults are expected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// What another world's memory, or none, answers an access with.
+    OnAccesses,
+    /// The same, and what it answers a walk with: the tables are not the RMM's.
+    OnWalksToo,
+}
+
+impl Expected {
+    /// Whether a fault status (`ESR_EL2.DFSC`) is expected: synchronous external abort or granule
+    /// protection fault.
+    const fn contains(self, status: u64) -> bool {
+        match status {
+            0x10 | 0x28 => true,
+            0x13..=0x17 | 0x23..=0x27 => matches!(self, Self::OnWalksToo),
+            _ => false,
+        }
+    }
+}
+
+/// Where execution goes on after a fault of a status at an instruction where it is expected; `None` for
+/// all others.
+pub(crate) fn recovery(instruction: u64, status: u64) -> Option<u64> {
     let probe = Recoverable {
         first: &raw const rmm_probe_load,
         end: &raw const rmm_probe_load_end,
         next: &raw const rmm_probe_fault,
+        expected: Expected::OnAccesses,
     };
     host::recoverable()
         .into_iter()
-        .chain([probe])
-        .find(|range| (range.first as u64..range.end as u64).contains(&instruction))
+        .chain([probe, translation::recoverable()])
+        .find(|range| {
+            (range.first as u64..range.end as u64).contains(&instruction)
+                && range.expected.contains(status)
+        })
         .map(|range| range.next as u64)
 }

@@ -31,13 +31,18 @@ pub struct SwitchedState<'a> {
 
 impl<'a> SwitchedState<'a> {
     /// Asks the CPU what it has.
-    pub fn of_this_cpu(area: &'a HostArea, id: &CpuIdentification) -> Self {
+    /// What `first` is goes for the first CPU.
+    pub fn of_this_cpu(
+        area: &'a HostArea,
+        id: &CpuIdentification,
+        first: &CpuIdentification,
+    ) -> Self {
         Self {
             system: SystemState::of_this_cpu(),
             vectors: VectorState::of_this_cpu(area),
             debug: DebugState::of_this_cpu(),
             pmu: PmuState::of_this_cpu(),
-            gic: GicState::new(id.has_gic_registers(), id.ich_vtr),
+            gic: GicState::new(id.has_gic_registers(), id.ich_vtr, first.ich_vtr),
             zcr: Cell::new(0),
             has_realms_debug: Cell::new(false),
         }

@@ -19,7 +19,7 @@ use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
 use rmm_hw::{console, el3, identity, park, slot, tlb};
 
 use crate::protections::{self, Unprotected};
-use crate::serve::{RMM, serve};
+use crate::serve::{FIRST_CPU, RMM, serve};
 
 /// Interface revision from which EL3 can be asked for memory.
 const RESERVE_MEMORY_SINCE: Version = Version::new(0, 7);
@@ -150,6 +150,7 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     console::line(format_args!("feature register 0: {:#x}", features.word()));
 
     let table = GranuleTable::new(manifest.dram, records).ok_or(BootError::NoDram)?;
+    FIRST_CPU.call_once(|| id);
     RMM.call_once(|| {
         Rmm::new(
             table,

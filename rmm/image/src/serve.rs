@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use rmm_abi::el3::BootCode;
 use rmm_core::Rmm;
+use rmm_core::features::CpuIdentification;
 use rmm_hw::cpu::ThisCpu;
 use rmm_hw::slot::Slots;
 use rmm_hw::vector_state::HostArea;
@@ -13,6 +14,9 @@ use spin::Once;
 /// The RMM, from the end of cold boot on.
 pub(crate) static RMM: Once<Rmm<'static>> = Once::new();
 
+/// What the CPU is that Realms are offered.
+pub(crate) static FIRST_CPU: Once<CpuIdentification> = Once::new();
+
 /// From the end of boot on this CPU, for ever.
 pub(crate) extern "C" fn serve(number: u64) -> ! {
     // SAFETY: the assembly passes this CPU's own number. What may have served here before the
@@ -21,8 +25,8 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
         .ok()
         .and_then(|number| unsafe { Slots::of_this_cpu(number) });
     let index = usize::try_from(number).ok();
-    let (Some(rmm), Some(index), Some(slots), Some(last_x4)) =
-        (RMM.get(), index, slots, park::last_call())
+    let (Some(rmm), Some(first), Some(index), Some(slots), Some(last_x4)) =
+        (RMM.get(), FIRST_CPU.get(), index, slots, park::last_call())
     else {
         park::give_up(format_args!("CPU {number} is not prepared"));
     };
@@ -30,7 +34,7 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
         park::refuse(BootCode::Unknown);
     }
     let area = HostArea::new();
-    let this = ThisCpu::new(index, slots, &area);
+    let this = ThisCpu::new(index, slots, &area, first);
     let mut call = el3::boot_complete(BootCode::Success);
     identity::set_serving();
     while !park::stopped() {

@@ -99,7 +99,7 @@ fn configuration<M: Machine>(
         mpidr: mpidr_el1(rec.mpidr()),
         trap_wfi: entry.has(enter_flags::TRAP_WFI),
         trap_wfe: entry.has(enter_flags::TRAP_WFE),
-        debug: if rec.flag(Flag::DebugEnabled) {
+        debug: if rec.uses_debug() {
             DebugRegisters::Loaded {
                 os_lock: rec.flag(Flag::OsLock),
             }

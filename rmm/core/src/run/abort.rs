@@ -79,11 +79,11 @@ impl<M: Machine> Session<'_, M> {
         }
     }
 
-    /// The faulting intermediate physical address. After a permission fault the CPU does not tell.
+    /// The faulting intermediate physical address. The CPU tells it only after some faults.
     fn fault_ipa(&self, syndrome: u64, fault_address: u64) -> Option<u64> {
         const FAULT_IPA: u64 = 0xfff_ffff_fff0;
         const OFFSET: u64 = 0xfff;
-        if bits::is_permission_fault(syndrome) && syndrome & bits::STAGE_1_WALK == 0 {
+        if !bits::has_fault_ipa(syndrome) {
             let page = self.machine().translate_stage_1(fault_address)?;
             return Some(page & !OFFSET);
         }

@@ -63,6 +63,13 @@ pub(crate) fn address_size_fault<M: Machine>(machine: &M, syndrome: u64, fault_a
 }
 
 fn abort<M: Machine>(machine: &M, syndrome: u64, fault_address: u64, status: u64) {
+    // An external abort may come without an address.
+    let has_address = syndrome & bits::FAULT_ADDRESS_NOT_VALID == 0;
+    let (fault_address, status) = if has_address {
+        (fault_address, status)
+    } else {
+        (0, status | bits::FAULT_ADDRESS_NOT_VALID)
+    };
     machine.write(Register::ExceptionFaultAddress, fault_address);
     take(machine, |origin| {
         // The class for the same level follows the one for a lower level.

@@ -41,9 +41,10 @@ impl<'b, 'm> Host<'b, 'm> {
 
     /// The next number of the step.
     pub(crate) fn choose(&mut self) -> usize {
-        let choice = self.choices[self.next % self.choices.len()];
+        let (round, number) = (self.next / 8, self.next % 8);
         self.next += 1;
-        usize::from(choice)
+        // A long step does not do the same over and over. Zero stays zero.
+        usize::from(self.choices[number]).wrapping_mul(1 + 2 * round) & 0xffff
     }
 
     pub(crate) fn one_of<T: Copy>(&mut self, from: &[T]) -> T {

@@ -8,7 +8,7 @@ use rmm_abi::rmi::fid;
 use rmm_model::Granule;
 use rmm_model::realm::entry_size;
 
-use crate::host::{BLOCK_GRANULES, Host};
+use crate::host::Host;
 
 /// What the host tries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +32,9 @@ pub(crate) enum Action {
     Unmap,
     InitRipas,
     SetRipas,
+    Furnish,
+    Enter,
+    CompletePsci,
     FillTable,
     MapTable,
     DrainTable,
@@ -73,11 +76,48 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => Just(Action::Unmap),
         4 => Just(Action::InitRipas),
         2 => Just(Action::SetRipas),
+        1 => Just(Action::Enter),
+        1 => Just(Action::CompletePsci),
         1 => Just(Action::FillTable),
         1 => Just(Action::MapTable),
         1 => Just(Action::DrainTable),
     ];
     (action, any::<[u16; 8]>()).prop_map(|(action, choices)| Step { action, choices })
+}
+
+/// A step of a host whose Realms run.
+pub(crate) fn running_step() -> impl Strategy<Value = Step> {
+    let action = prop_oneof![
+        40 => Just(Action::Enter),
+        10 => Just(Action::SetRipas),
+        10 => Just(Action::CompletePsci),
+        6 => Just(Action::DestroyData),
+        6 => Just(Action::CreateUnknownData),
+        4 => Just(Action::CreateTable),
+        3 => Just(Action::DestroyTable),
+        2 => Just(Action::Fold),
+        4 => Just(Action::Map),
+        4 => Just(Action::Unmap),
+        2 => Just(Action::Undelegate),
+        2 => Just(Action::Furnish),
+        1 => Just(Action::DestroyRec),
+        1 => Just(Action::DestroyRealm),
+    ];
+    (action, any::<[u16; 8]>()).prop_map(|(action, choices)| Step { action, choices })
+}
+
+/// Sequences that begin with Realms to run.
+pub(crate) fn running_steps() -> impl Strategy<Value = Vec<Step>> {
+    let furnish = any::<[u16; 8]>().prop_map(|choices| Step {
+        action: Action::Furnish,
+        choices,
+    });
+    let furnished = proptest::collection::vec(furnish, 2..5);
+    let steps = proptest::collection::vec(running_step(), 1..400);
+    (furnished, steps).prop_map(|(mut first, steps)| {
+        first.extend(steps);
+        first
+    })
 }
 
 /// Shapes of address spaces: IPA width, start level, start tables.
@@ -108,7 +148,10 @@ impl Host<'_, '_> {
             Action::Activate => self.on_realm(fid::REALM_ACTIVATE),
             Action::DestroyRealm => self.on_realm(fid::REALM_DESTROY),
             Action::CountAux => self.on_realm(fid::REC_AUX_COUNT),
-            Action::CreateRec => self.create_rec(),
+            Action::CreateRec => {
+                let rd = self.rd();
+                self.create_rec(rd);
+            }
             Action::DestroyRec => {
                 let rec = self.granule(Granule::Rec);
                 self.call(fid::REC_DESTROY, &[rec]);
@@ -170,15 +213,11 @@ impl Host<'_, '_> {
                 self.call(fid::RTT_INIT_RIPAS, &[rd, base, top]);
             }
             Action::SetRipas => {
-                let rd = self.rd();
-                let rec = self.granule(Granule::Rec);
-                let (base, _) = self.entry(rd, &[3, 2], Some(true));
-                let base = self.one_of(&[0, base]);
-                self.call(
-                    fid::RTT_SET_RIPAS,
-                    &[rd, rec, base, base.wrapping_add(0x1000)],
-                );
+                self.set_ripas();
             }
+            Action::Furnish => self.furnish(),
+            Action::Enter => self.enter(),
+            Action::CompletePsci => self.complete_psci(),
             Action::FillTable => self.fill_table(),
             Action::MapTable => self.map_table(),
             Action::DrainTable => self.drain_table(),
@@ -190,7 +229,7 @@ impl Host<'_, '_> {
         self.call(function, &[rd]);
     }
 
-    fn create_realm(&mut self) {
+    pub(crate) fn create_realm(&mut self) {
         let (width, level, tables) = self.one_of(&SHAPES);
         let others = self.other_granules();
         let run = u64::from(tables) * PAGE;
@@ -223,8 +262,7 @@ impl Host<'_, '_> {
         self.call(fid::REALM_CREATE, &[rd, page]);
     }
 
-    fn create_rec(&mut self) {
-        let rd = self.rd();
+    pub(crate) fn create_rec(&mut self, rd: u64) {
         let rec = self.granule(Granule::Delegated);
         let mut params = rmm_abi::rmi::RecParams::default();
         let index = self
@@ -298,69 +336,5 @@ impl Host<'_, '_> {
         };
         self.look(rd, ipa);
         self.call(function, &[rd, ipa, level.cast_unsigned()]);
-    }
-
-    /// A page table of a Realm in one of the halves.
-    fn page_table(&mut self, protected: bool) -> Option<(u64, u64)> {
-        let rd = self.rd();
-        let realm = self.bench.world().realm(rd)?;
-        let tables: Vec<u64> = self
-            .bench
-            .world()
-            .tables(rd)
-            .iter()
-            .filter(|table| table.level == 3 && realm.shape.is_protected(table.base) == protected)
-            .map(|table| table.base)
-            .collect();
-        if tables.is_empty() {
-            None
-        } else {
-            Some((rd, self.one_of(&tables)))
-        }
-    }
-
-    /// Fills a page table with the pages of a block, so that it can be folded.
-    fn fill_table(&mut self) {
-        let Some((rd, base)) = self.page_table(true) else {
-            return;
-        };
-        let pages = self.one_of(&[2, 4, 8, BLOCK_GRANULES]);
-        for offset in (0..pages * PAGE).step_by(0x1000) {
-            let granule = self.base + offset;
-            if self.bench.world().granule(granule) == Some(Granule::Undelegated) {
-                self.call(fid::GRANULE_DELEGATE, &[granule]);
-            }
-            self.call(fid::DATA_CREATE_UNKNOWN, &[rd, granule, base + offset]);
-        }
-    }
-
-    /// Maps a block of the host page by page.
-    fn map_table(&mut self) {
-        let Some((rd, base)) = self.page_table(false) else {
-            return;
-        };
-        let pages = self.one_of(&[2, 4, 8, BLOCK_GRANULES]);
-        for offset in (0..pages * PAGE).step_by(0x1000) {
-            self.call(
-                fid::RTT_MAP_UNPROTECTED,
-                &[rd, base + offset, 3, 0x4000_00d8 + offset],
-            );
-        }
-    }
-
-    /// Takes all memory out of a page table, as a host does: by what `top` says.
-    fn drain_table(&mut self) {
-        let Some((rd, base)) = self.page_table(true) else {
-            return;
-        };
-        let end = base + BLOCK_GRANULES * PAGE;
-        let mut ipa = base;
-        while ipa < end {
-            self.look(rd, ipa);
-            self.calls += 1;
-            let [_, _, top, ..] = self.bench.call(fid::DATA_DESTROY, &[rd, ipa]);
-            // No progress: a table is in the way.
-            ipa = if top > ipa { top } else { end };
-        }
     }
 }

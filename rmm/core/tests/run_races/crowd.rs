@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use fake_machine::{FakeCpu, Guest, Instruction, Memory, MemoryAccess, PAGE, Scene};
 use rmm_abi::rmi::fid;
@@ -90,7 +91,13 @@ async fn live(guest: Guest, number: u64) {
             7 => [rsi::fid::HOST_CALL, own & !0xff, 0, 0, 0],
             8 => {
                 let page = random.below(10) * PAGE;
-                [rsi::fid::IPA_STATE_SET, page, page + 2 * PAGE, random.below(2), 1]
+                [
+                    rsi::fid::IPA_STATE_SET,
+                    page,
+                    page + 2 * PAGE,
+                    random.below(2),
+                    1,
+                ]
             }
             _ => [rsi::fid::REALM_CONFIG, 0x3000, 0, 0, 0],
         };
@@ -330,7 +337,7 @@ fn everything_at_once() {
                 assert!(host.succeeded.borrow().contains(&function), "{function:#x}");
             }
         });
-        let ended: Vec<_> = runners.into_iter().map(|runner| runner.join()).collect();
+        let ended: Vec<_> = runners.into_iter().map(ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
         disturber.join().unwrap();
         for runner in ended {

@@ -12,6 +12,7 @@ use rmm_core::{GranuleWords, WORDS_PER_GRANULE};
 
 use super::ThisCpu;
 use crate::debug_state;
+use crate::memory::translation;
 use crate::resident::SwitchedState;
 
 global_asm!(include_str!("../run.S"), options(raw));
@@ -187,24 +188,7 @@ impl Run for ThisCpu<'_> {
     }
 
     fn translate_stage_1(&self, address: u64) -> Option<u64> {
-        const FAILED: u64 = 1;
-        const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-        let result: u64;
-        // SAFETY: the Realm's regime is that of EL1, for TGE is clear. Its PAR_EL1 is put back.
-        unsafe {
-            asm!(
-                "mrs {saved}, par_el1",
-                "at s1e1r, {address}",
-                "isb",
-                "mrs {result}, par_el1",
-                "msr par_el1, {saved}",
-                saved = out(reg) _,
-                address = in(reg) address,
-                result = out(reg) result,
-                options(nostack, preserves_flags),
-            );
-        }
-        (result & FAILED == 0).then_some(result & ADDRESS)
+        translation::of_realm(address)
     }
 
     fn load_vectors(&self, areas: [&GranuleWords; 3], configuration: &Configuration) {

@@ -4,7 +4,7 @@ use core::arch::global_asm;
 
 use rmm_core::{HostFault, WORDS_PER_GRANULE};
 
-use super::{Recoverable, Zeroer};
+use super::{Expected, Recoverable, Zeroer};
 use crate::slot::{HostMapping, Mapping, WritableHostMapping};
 
 global_asm!(include_str!("host.S"), options(raw));
@@ -50,6 +50,7 @@ pub(super) fn recoverable() -> [Recoverable; 4] {
         first,
         end,
         next: &raw const rmm_copy_from_host_fault,
+        expected: Expected::OnAccesses,
     })
 }
 
