@@ -37,7 +37,8 @@ pub(crate) enum Flag {
     HostCallPending = 1 << 2,
     /// Some breakpoint or watchpoint is enabled, so they are loaded on entry.
     DebugEnabled = 1 << 3,
-    /// The OS lock, which keeps breakpoints and watchpoints silent.
+    /// The OS lock, which keeps breakpoints and watchpoints silent. It is the RMM's to emulate: the CPU's
+    /// own would let the Realm change how the CPU halts (`EDSCR`).
     OsLock = 1 << 4,
     /// The Realm is still to take an `SError`.
     SErrorPending = 1 << 5,
@@ -133,7 +134,7 @@ impl<'g> Descriptor<'g> {
         self.set(layout::PROGRAM_COUNTER, entry);
         self.set(layout::PROCESSOR_STATE, RESET_PROCESSOR_STATE);
         self.set(SystemRegister::SCTLR_EL1.word(), RESET_SCTLR);
-        self.set(SystemRegister::MDSCR_EL1.word(), RESET_MDSCR);
+        self.set(layout::LOCKED_DEBUG_CONTROL, RESET_MDSCR);
         self.set(layout::STACK_POINTER_EL0, 0);
         self.set(layout::PMU + PMU_CONTROL, RESET_PMCR);
         self.set_flag(Flag::OsLock, true);
@@ -186,11 +187,13 @@ impl<'g> Descriptor<'g> {
     }
 
     /// Whether a debug exception may come without a further access to the debug registers: a comparator
-    /// is enabled, or `MDSCR_EL1` lets comparators (MDE) or software step (SS), which the OS lock
-    /// silences, have an effect.
+    /// is enabled, or `MDSCR_EL1` lets comparators (MDE) or software step (SS), which the host's OS
+    /// lock would silence, have an effect.
     pub(crate) fn uses_debug(self) -> bool {
         const MDE_OR_SS: u64 = 1 << 15 | 1 << 0;
-        self.flag(Flag::DebugEnabled) || self.get(SystemRegister::MDSCR_EL1.word()) & MDE_OR_SS != 0
+        !self.flag(Flag::OsLock)
+            && (self.flag(Flag::DebugEnabled)
+                || self.get(SystemRegister::MDSCR_EL1.word()) & MDE_OR_SS != 0)
     }
 
     /// A general-purpose register; 31 is zero.

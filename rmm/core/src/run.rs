@@ -89,7 +89,7 @@ impl<M: Machine> Session<'_, M> {
             bits::DATA_ABORT_LOWER | bits::INSTRUCTION_ABORT_LOWER => self.abort(syndrome),
             bits::SIMD => self.vectors(),
             bits::SVE if self.configuration.features.sve_vector_length.is_some() => self.vectors(),
-            bits::WAIT => Ok(Some(self.wait(syndrome))),
+            bits::WAIT => Ok(self.wait(syndrome)),
             bits::HYPERVISOR_CALL => {
                 // The CPU counts the call as done. For the Realm there is no such instruction.
                 let after = self.machine().read(Register::ProgramCounter);

@@ -91,13 +91,14 @@ impl DebugState {
         }
     }
 
-    /// Takes the host's registers out of the CPU and puts a Realm's in. `os_lock` is the Realm's.
+    /// Takes the host's registers out of the CPU and puts a Realm's in, with the OS lock clear. A Realm
+    /// never has the lock of the CPU: while it is set, `MDSCR_EL1` gives access to `EDSCR`.
     ///
     /// Takes effect with the `ERET` to the Realm.
-    pub fn exchange_to_realm(&self, realm: &DebugWords, os_lock: bool) {
+    pub fn exchange_to_realm(&self, realm: &DebugWords) {
         self.host_os_lock.set(os_lock_is_set());
         self.exchange(&self.host, realm);
-        set_os_lock(os_lock);
+        set_os_lock(false);
     }
 
     /// Takes the Realm's registers out of the CPU and puts the host's back. Whether a breakpoint
@@ -131,7 +132,7 @@ fn os_lock_is_set() -> bool {
     status & 1 << 1 != 0
 }
 
-pub(crate) fn set_os_lock(locked: bool) {
+fn set_os_lock(locked: bool) {
     // SAFETY: the lock suppresses debug exceptions, which there are none of at EL2, and locks out
     // an external debugger.
     unsafe {

@@ -147,6 +147,9 @@ impl Expected {
     }
 }
 
+/// The exception of such a fault overwrites `ELR_EL2` and `SPSR_EL2`, where a Realm goes on that is in this
+/// CPU: an instruction that can fault meanwhile puts them back.
+///
 /// Where execution goes on after a fault of a status at an instruction where it is expected; `None` for
 /// all others.
 pub(crate) fn recovery(instruction: u64, status: u64) -> Option<u64> {

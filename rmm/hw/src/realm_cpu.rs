@@ -166,6 +166,11 @@ impl RealmCpu {
         self.set_debug_control(self.debug_control.get() & !TrapControls::TDA);
     }
 
+    /// Takes them from the REC again.
+    pub fn close_debug(&self) {
+        self.set_debug_control(self.debug_control.get() | TrapControls::TDA);
+    }
+
     fn set_debug_control(&self, control: u64) {
         if self.debug_control.replace(control) != control {
             // SAFETY: traps of EL1 and EL0, and which counters are theirs.

@@ -1,5 +1,6 @@
 //! What is the host's while a Realm is in this CPU.
 
+use core::arch::asm;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -65,6 +66,12 @@ impl<'a> SwitchedState<'a> {
     /// Takes what there is of a Realm out of the CPU, for good, and gives the CPU back the host's.
     fn evict(&self) {
         self.gic.unload(&zeroes(), &mut Departure::default());
+        if self.vectors.is_realms() && sve_is_open() {
+            // SAFETY: ZCR_EL1, which does not trap now, with what it was for the host.
+            unsafe {
+                asm!("msr s3_5_c1_c2_0, {0}", in(reg) self.zcr.get(), options(nostack, preserves_flags));
+            }
+        }
         self.vectors.evict();
         if self.has_realms_debug.take() {
             self.debug.exchange_to_host(&zeroes());
@@ -74,6 +81,15 @@ impl<'a> SwitchedState<'a> {
         }
         self.pmu.evict();
     }
+}
+
+/// Whether SVE does not trap: the Realm in the CPU has it.
+fn sve_is_open() -> bool {
+    const ZEN: u64 = 0b11 << 16;
+    let traps: u64;
+    // SAFETY: reading the register has no effect.
+    unsafe { asm!("mrs {0}, cptr_el2", out(reg) traps, options(nostack, preserves_flags)) };
+    traps & ZEN == ZEN
 }
 
 fn zeroes<const WORDS: usize>() -> [AtomicU64; WORDS] {

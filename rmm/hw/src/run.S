@@ -12,6 +12,9 @@ rmm_run:
     stp     x27, x28, [sp, #64]
     stp     x29, x30, [sp, #80]
     // SP_EL0 is the Realm's from here on. The RMM's is on the stack of exceptions.
+    // Nothing that went wrong before may make this a way into EL2.
+    mrs     x1, spsr_el2
+    tbnz    x1, #3, 1f
     mov     x1, sp
     msr     spsel, #1
     stp     x0, x1, [sp, #-16]!
@@ -36,6 +39,8 @@ rmm_run:
     // Nothing is executed beyond an ERET, not even speculatively.
     dsb     nsh
     isb
+
+1:  brk     #1
 
 // From the vectors: X0 and X1 of the Realm are on the stack, X1 is the kind.
 .global rmm_leave_realm

@@ -54,6 +54,7 @@ const ICC_DIR_EL1: u32 = encoding(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1: u32 = encoding(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u32 = encoding(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u32 = encoding(3, 0, 12, 11, 7);
+const ACTLR_EL1: u32 = encoding(3, 0, 1, 0, 1);
 const ICC_SRE_EL1: u32 = encoding(3, 0, 12, 12, 5);
 
 /// `ICC_SRE_EL1`: system registers, no bypass of IRQ and FIQ.
@@ -149,7 +150,9 @@ impl SystemAccess {
             ERRSELR_EL1 | ERXCTLR_EL1 | ERXSTATUS_EL1 | ERXADDR_EL1 | ERXPFGCTL_EL1
             | ERXPFGCDN_EL1 | ERXMISC0_EL1 | ERXMISC1_EL1 | ERXMISC2_EL1 | ERXMISC3_EL1
             | OSDLR_EL1 | DBGPRCR_EL1 | OSECCR_EL1 | OSDTRRX_EL1 | OSDTRTX_EL1 | MDCCINT_EL1
-            | DBGDTR_EL0 | DBGDTRRX_EL0 => Action::ReadAs(0),
+            | DBGDTR_EL0 | DBGDTRRX_EL0
+            // What it does is not defined by the architecture.
+            | ACTLR_EL1 => Action::ReadAs(0),
 
             _ => self.comparator_action(features),
         }

@@ -16,6 +16,7 @@ mod hcr {
     pub(super) const TID3: u64 = 1 << 18;
     pub(super) const TSC: u64 = 1 << 19;
     pub(super) const TIDCP: u64 = 1 << 20;
+    pub(super) const TACR: u64 = 1 << 21;
     pub(super) const RW: u64 = 1 << 31;
     pub(super) const E2H: u64 = 1 << 34;
     pub(super) const TLOR: u64 = 1 << 35;
@@ -152,6 +153,7 @@ impl TrapControls {
             | hcr::TID3
             | hcr::TSC
             | hcr::TIDCP
+            | hcr::TACR
             | hcr::RW
             | hcr::E2H
             | hcr::TEA

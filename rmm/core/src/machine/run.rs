@@ -38,11 +38,8 @@ pub struct Configuration {
 pub enum DebugRegisters {
     /// They stay the host's, and a use traps.
     Trapped,
-    /// They are the REC's at once, with its OS lock.
-    Loaded {
-        /// Whether the lock is set.
-        os_lock: bool,
-    },
+    /// They are the REC's at once.
+    Loaded,
 }
 
 /// What is left in the CPU when a REC leaves it, beside what its granule keeps.
@@ -110,6 +107,8 @@ pub enum Register {
     ExceptionSyndrome,
     /// `FAR_EL1`.
     ExceptionFaultAddress,
+    /// `MDSCR_EL1`.
+    DebugControl,
     /// `CNTV_CTL_EL0`.
     VirtualTimerControl,
     /// `CNTP_CTL_EL0`.
@@ -155,12 +154,13 @@ pub trait Run {
     /// Saves the REC's vector registers, gives the CPU back the host's and takes them from the REC.
     fn unload_vectors(&self, areas: [&GranuleWords; 3], configuration: &Configuration);
 
-    /// Keeps the host's breakpoints and watchpoints, loads the REC's and lets it use them, until it
-    /// leaves the CPU.
-    fn load_debug(&self, rec: &GranuleWords, os_lock: bool);
+    /// Keeps the host's breakpoints and watchpoints and its OS lock, loads the REC's, with the lock
+    /// clear, and lets it use them.
+    fn load_debug(&self, rec: &GranuleWords);
 
-    /// Sets or clears the OS lock, once breakpoints and watchpoints are loaded.
-    fn set_os_lock(&self, locked: bool);
+    /// Saves the REC's breakpoints and watchpoints, gives the CPU back the host's and takes them from
+    /// the REC. Whether one of the REC's is enabled.
+    fn unload_debug(&self, rec: &GranuleWords) -> bool;
 
     /// Lets the REC take an `SError` with this `VSESR_EL2` when it next can.
     fn inject_serror(&self, syndrome: u64);

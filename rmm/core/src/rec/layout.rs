@@ -58,7 +58,10 @@ pub const PMU: usize = DEBUG + DEBUG_WORDS;
 /// Words of the performance monitor.
 pub const PMU_WORDS: usize = 80;
 
-const _: () = assert!(PMU + PMU_WORDS <= crate::WORDS_PER_GRANULE);
+/// `MDSCR_EL1` as the Realm sees it while its OS lock is set.
+pub(crate) const LOCKED_DEBUG_CONTROL: usize = PMU + PMU_WORDS;
+
+const _: () = assert!(LOCKED_DEBUG_CONTROL < crate::WORDS_PER_GRANULE);
 
 /// A system register of a REC, at [`SYSTEM`] plus its number. All of them are the host's while no REC
 /// is in the CPU, and are kept for it. `ZCR_EL1` goes with the vector registers.

@@ -100,9 +100,7 @@ fn configuration<M: Machine>(
         trap_wfi: entry.has(enter_flags::TRAP_WFI),
         trap_wfe: entry.has(enter_flags::TRAP_WFE),
         debug: if rec.uses_debug() {
-            DebugRegisters::Loaded {
-                os_lock: rec.flag(Flag::OsLock),
-            }
+            DebugRegisters::Loaded
         } else {
             DebugRegisters::Trapped
         },

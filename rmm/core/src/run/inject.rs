@@ -63,8 +63,9 @@ pub(crate) fn address_size_fault<M: Machine>(machine: &M, syndrome: u64, fault_a
 }
 
 fn abort<M: Machine>(machine: &M, syndrome: u64, fault_address: u64, status: u64) {
-    // An external abort may come without an address.
-    let has_address = syndrome & bits::FAULT_ADDRESS_NOT_VALID == 0;
+    // An abort of the memory system may come without an address.
+    let has_address =
+        !bits::is_external_abort(syndrome) || syndrome & bits::FAULT_ADDRESS_NOT_VALID == 0;
     let (fault_address, status) = if has_address {
         (fault_address, status)
     } else {
@@ -111,17 +112,8 @@ const fn state_after(before: u64, control: u64) -> u64 {
     const SSBS: u64 = 1 << 12;
     const SPAN: u64 = 1 << 23;
     const DSSBS: u64 = 1 << 44;
-    const AARCH32: u64 = 1 << 4;
-    const DIT_AARCH32: u64 = 1 << 21;
 
-    let mut after = EL1H_MASKED | before & PAN;
-    if before & AARCH32 != 0 {
-        if before & DIT_AARCH32 != 0 {
-            after |= DIT;
-        }
-    } else {
-        after |= before & DIT;
-    }
+    let mut after = EL1H_MASKED | before & (PAN | DIT);
     if control & SPAN == 0 {
         after |= PAN;
     }

@@ -11,7 +11,6 @@ use rmm_core::rec::layout;
 use rmm_core::{GranuleWords, WORDS_PER_GRANULE};
 
 use super::ThisCpu;
-use crate::debug_state;
 use crate::memory::translation;
 use crate::resident::SwitchedState;
 
@@ -90,8 +89,8 @@ impl Run for ThisCpu<'_> {
         self.state
             .system
             .exchange_to_realm(part(rec, layout::SYSTEM));
-        if let DebugRegisters::Loaded { os_lock } = configuration.debug {
-            self.load_debug_registers(rec, os_lock);
+        if configuration.debug == DebugRegisters::Loaded {
+            self.load_debug_registers(rec);
         }
         self.state.gic.load(
             part(rec, layout::GIC),
@@ -111,10 +110,7 @@ impl Run for ThisCpu<'_> {
         self.state
             .gic
             .unload(part(rec, layout::GIC), &mut departure);
-        if self.state.has_realms_debug.take() {
-            let enabled = self.state.debug.exchange_to_host(part(rec, layout::DEBUG));
-            departure.debug_enabled = Some(enabled);
-        }
+        departure.debug_enabled = self.unload_debug_registers(rec);
         self.state
             .system
             .exchange_to_host(part(rec, layout::SYSTEM));
@@ -160,6 +156,7 @@ impl Run for ThisCpu<'_> {
             Register::SavedProcessorState => read!("s3_5_c4_c0_0"),
             Register::ExceptionSyndrome => read!("s3_5_c5_c2_0"),
             Register::ExceptionFaultAddress => read!("s3_5_c6_c0_0"),
+            Register::DebugControl => read!("mdscr_el1"),
             Register::VirtualTimerControl => read!("s3_5_c14_c3_1"),
             Register::PhysicalTimerControl => read!("s3_5_c14_c2_1"),
         }
@@ -178,6 +175,7 @@ impl Run for ThisCpu<'_> {
             Register::SavedProcessorState => write!("s3_5_c4_c0_0", value),
             Register::ExceptionSyndrome => write!("s3_5_c5_c2_0", value),
             Register::ExceptionFaultAddress => write!("s3_5_c6_c0_0", value),
+            Register::DebugControl => write!("mdscr_el1", value),
             Register::VirtualTimerControl => write!("s3_5_c14_c3_1", value),
             Register::PhysicalTimerControl => write!("s3_5_c14_c2_1", value),
         }
@@ -211,13 +209,14 @@ impl Run for ThisCpu<'_> {
         self.state.vectors.to_host(areas, sve);
     }
 
-    fn load_debug(&self, rec: &GranuleWords, os_lock: bool) {
-        self.load_debug_registers(rec, os_lock);
+    fn load_debug(&self, rec: &GranuleWords) {
+        self.load_debug_registers(rec);
         self.realm_cpu.open_debug();
     }
 
-    fn set_os_lock(&self, locked: bool) {
-        debug_state::set_os_lock(locked);
+    fn unload_debug(&self, rec: &GranuleWords) -> bool {
+        self.realm_cpu.close_debug();
+        self.unload_debug_registers(rec) == Some(true)
     }
 
     fn inject_serror(&self, syndrome: u64) {
@@ -226,10 +225,16 @@ impl Run for ThisCpu<'_> {
 }
 
 impl ThisCpu<'_> {
-    fn load_debug_registers(&self, rec: &GranuleWords, os_lock: bool) {
-        self.state
-            .debug
-            .exchange_to_realm(part(rec, layout::DEBUG), os_lock);
+    fn load_debug_registers(&self, rec: &GranuleWords) {
+        self.state.debug.exchange_to_realm(part(rec, layout::DEBUG));
         self.state.has_realms_debug.set(true);
+    }
+
+    /// Whether one of the REC's is enabled; `None` when they are not in the CPU.
+    fn unload_debug_registers(&self, rec: &GranuleWords) -> Option<bool> {
+        self.state
+            .has_realms_debug
+            .take()
+            .then(|| self.state.debug.exchange_to_host(part(rec, layout::DEBUG)))
     }
 }

@@ -32,7 +32,7 @@ const LOAD: Action = Action::DebugRegisters;
 
 /// Register, answer to a read, answer to a write. All others but the identification registers,
 /// breakpoints and watchpoints are undefined.
-const ANSWERS: [(&str, Name, Action, Action); 39] = [
+const ANSWERS: [(&str, Name, Action, Action); 40] = [
     ("OSDTRRX_EL1", (2, 0, 0, 0, 2), RAZ, RAZ),
     ("MDCCINT_EL1", (2, 0, 0, 2, 0), RAZ, RAZ),
     ("MDSCR_EL1", (2, 0, 0, 2, 2), LOAD, LOAD),
@@ -63,6 +63,7 @@ const ANSWERS: [(&str, Name, Action, Action); 39] = [
     ("ERXMISC1_EL1", (3, 0, 5, 5, 1), RAZ, RAZ),
     ("ERXMISC2_EL1", (3, 0, 5, 5, 2), RAZ, RAZ),
     ("ERXMISC3_EL1", (3, 0, 5, 5, 3), RAZ, RAZ),
+    ("ACTLR_EL1", (3, 0, 1, 0, 1), RAZ, RAZ),
     ("ICC_DIR_EL1", (3, 0, 12, 11, 1), NO, Action::ExitToHost),
     ("ICC_SGI1R_EL1", (3, 0, 12, 11, 5), NO, Action::ExitToHost),
     ("ICC_ASGI1R_EL1", (3, 0, 12, 11, 6), NO, RAZ),

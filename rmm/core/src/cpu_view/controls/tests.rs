@@ -15,8 +15,8 @@ fn with(register: IdRegister, shift: u32, value: u64) -> TrapControls {
 #[test]
 fn on_the_emulator() {
     let controls = TrapControls::for_cpu(&QEMU_MAX);
-    // VM SWIO PTW FMO IMO AMO FB BSU TID3 TSC TIDCP RW E2H TLOR TERR TEA APK API FWB
-    assert_eq!(controls.hcr, 0x0000_433c_801c_063f);
+    // VM SWIO PTW FMO IMO AMO FB BSU TID3 TSC TIDCP TACR RW E2H TLOR TERR TEA APK API FWB
+    assert_eq!(controls.hcr, 0x0000_433c_803c_063f);
     assert_eq!(controls.hcrx, Some(1 << 11 | 1 << 6));
     assert_eq!(controls.cptr, 1 << 28 | 1 << 30);
     assert_eq!(controls.cnthctl, 0xc00);
@@ -43,7 +43,7 @@ fn on_the_emulator() {
 #[test]
 fn a_plain_cpu_has_no_register_that_came_later() {
     let controls = TrapControls::for_cpu(&PLAIN);
-    assert_eq!(controls.hcr, 0x0000_4024_801c_063f);
+    assert_eq!(controls.hcr, 0x0000_4024_803c_063f);
     assert_eq!(controls.hcrx, None);
     assert_eq!(controls.fine_grained, None);
     assert_eq!(controls.mpam2, None);
@@ -56,7 +56,7 @@ fn a_plain_cpu_has_no_register_that_came_later() {
 #[test]
 fn a_cpu_with_everything() {
     let controls = TrapControls::for_cpu(&ALL_ONES);
-    assert_eq!(controls.hcr, 0x0400_433c_801c_063f);
+    assert_eq!(controls.hcr, 0x0400_433c_803c_063f);
     assert_eq!(controls.hcrx, Some(1 << 11 | 1 << 6));
     assert_eq!(
         controls.fine_grained,
