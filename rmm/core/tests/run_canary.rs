@@ -43,6 +43,7 @@ fn each(registers: &mut Registers, has_pmu: bool, mut action: impl FnMut(&mut u6
         let special = [
             SystemRegister::SCTLR_EL1,
             SystemRegister::VBAR_EL1,
+            SystemRegister::MDSCR_EL1,
             SystemRegister::CNTV_CTL_EL0,
             SystemRegister::CNTP_CTL_EL0,
         ];
@@ -69,6 +70,10 @@ async fn live(guest: Guest, rec: u64, flags: u64) {
     } else {
         VectorUse::Simd
     };
+    // Every second REC has the OS lock set, as a CPU starts.
+    guest
+        .write_system(SystemEncoding::new(2, 0, 1, 0, 4), rec % 2)
+        .await;
     for round in 0.. {
         let is_lazy = round % 3 == 2;
         if !is_lazy {

@@ -18,7 +18,6 @@ const FLAGS: u64 = 0xf000_0000;
 const PAN: u64 = 1 << 22;
 const DIT: u64 = 1 << 24;
 const SSBS: u64 = 1 << 12;
-const DIT_AARCH32: u64 = 1 << 21;
 /// `SCTLR_EL1.SPAN`.
 const KEEPS_PAN: u64 = 1 << 23;
 /// `SCTLR_EL1.DSSBS`.
@@ -136,6 +135,24 @@ fn fields_of_an_abort() {
     }
 }
 
+/// An abort of the memory system may come without an address, and the Realm is told so.
+#[test]
+fn an_abort_without_an_address() {
+    const FNV: u64 = 1 << 10;
+    let syndrome = 0x24 << 26 | 1 << 25 | FNV | 0x10;
+    Scene::play(1, |scene| {
+        scene.program(move |guest| async move {
+            let abort = Instruction::Synchronous(syndrome, 0x7777_0000, u64::MAX);
+            let taken = guest.refused(abort).await;
+            let expected = 0x25 << 26 | 1 << 25 | FNV | 1 << 9 | 0x10;
+            assert_eq!((taken.syndrome, taken.fault_address), (expected, 0));
+        });
+        let esr = 0x24 << 26 | FNV | 0x10;
+        assert_exit(&scene.enter(), &synchronous_exit(esr, 0, 0));
+        assert_exit(&scene.enter(), &exit(ExitReason::Irq));
+    });
+}
+
 #[test]
 fn processor_state_afterwards() {
     for (state, control, after) in [
@@ -145,8 +162,7 @@ fn processor_state_afterwards() {
         (0x0, 0, PAN),
         (0x5 | DIT, KEEPS_PAN, DIT),
         (DIT, KEEPS_PAN, DIT),
-        (0x10 | DIT_AARCH32, KEEPS_PAN, DIT),
-        // SS of AArch64 is where DIT of AArch32 is.
+        // SS.
         (0x5 | 1 << 21, KEEPS_PAN, 0),
         (0x5 | SSBS, KEEPS_PAN, 0),
         (0x5, KEEPS_PAN | SETS_SSBS, SSBS),

@@ -7,6 +7,7 @@ use fake_machine::{
 };
 use rmm_abi::rmi::run::{ExitReason, RecEnter};
 use rmm_abi::rmi::{RealmParams, fid, realm_flags};
+use rmm_core::rec::layout::SystemRegister;
 
 const OSLAR: SystemEncoding = SystemEncoding::new(2, 0, 1, 0, 4);
 const OSLSR: SystemEncoding = SystemEncoding::new(2, 0, 1, 1, 4);
@@ -191,7 +192,8 @@ fn enabled_breakpoints_are_there_at_once() {
         Scene::play(1, |scene| {
             scene.program(move |guest| async move {
                 let control = debug_register(0, kind);
-                let is_there = || guest.registers(|registers| registers.os_lock.is_some());
+                let is_there = || guest.registers(|registers| registers.has_debug);
+                guest.write_system(OSLAR, 0).await;
                 assert!(!is_there());
                 guest.write_system(control, 0xe).await;
                 assert!(is_there());
@@ -215,31 +217,78 @@ fn enabled_breakpoints_are_there_at_once() {
     }
 }
 
+/// Software step and breakpoints that are allowed, though none is enabled: the host's are not to be met.
+#[test]
+fn debug_exceptions_that_may_come_are_the_realms() {
+    const MDE: u64 = 1 << 15;
+    const SS: u64 = 1 << 0;
+    for control in [MDE, SS] {
+        Scene::play(1, |scene| {
+            scene.program(move |guest| async move {
+                let is_there = || guest.registers(|registers| registers.has_debug);
+                guest.write_system(OSLAR, 0).await;
+                guest.write_system(MDSCR, control).await;
+                guest.interrupt().await;
+                assert!(is_there(), "at once");
+                guest.write_system(MDSCR, 0).await;
+                guest.interrupt().await;
+                assert!(!is_there());
+            });
+            for _ in 0..3 {
+                irq(scene);
+            }
+        });
+    }
+}
+
+/// While the OS lock is set the CPU has nothing of the Realm's that could cause a debug exception, and
+/// the Realm finds what it has left.
 #[test]
 fn the_os_lock() {
+    const MDE: u64 = 1 << 15;
+    /// With what would halt the CPU in the host's hands: HDE, `INTdis`, `TXfull`.
+    const TOO_MUCH: u64 = MDE | 1 << 14 | 0b11 << 22 | 1 << 29;
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
-            let in_cpu = || guest.registers(|registers| registers.os_lock);
+            let is_there = || guest.registers(|registers| registers.has_debug);
+            let in_cpu =
+                || guest.registers(|registers| registers.system(SystemRegister::MDSCR_EL1));
+            let (value, control) = (debug_register(1, 0), debug_register(1, 1));
             // A CPU starts locked.
             assert_eq!(guest.read_system(OSLSR).await, LOCKED);
+            guest.write_system(value, 0x1234).await;
+            guest.write_system(control, 1).await;
+            guest.write_system(MDSCR, TOO_MUCH).await;
+            for _ in 0..2 {
+                assert_eq!(guest.read_system(value).await, 0x1234);
+                assert_eq!(guest.read_system(control).await, 1);
+                assert_eq!(guest.read_system(MDSCR).await, MDE);
+                assert!(!is_there());
+                assert_eq!(in_cpu(), 0);
+                guest.interrupt().await;
+            }
             guest.write_system(OSLAR, 0xf0).await;
             assert_eq!(guest.read_system(OSLSR).await, UNLOCKED);
-            assert_eq!(in_cpu(), None);
+            assert!(is_there(), "enabled, and now heard");
+            assert_eq!(in_cpu(), MDE);
+            assert_eq!(guest.read_system(value).await, 0x1234);
             guest.interrupt().await;
-            assert_eq!(guest.read_system(OSLSR).await, UNLOCKED);
-            guest.write_system(debug_register(0, 1), 1).await;
-            assert_eq!(in_cpu(), Some(false));
+            assert!(is_there());
             guest.write_system(OSLAR, 1).await;
-            assert_eq!(in_cpu(), Some(true));
+            guest.write_system(OSLAR, 1).await;
             assert_eq!(guest.read_system(OSLSR).await, LOCKED);
-            guest.interrupt().await;
-            assert_eq!(in_cpu(), Some(true), "loaded at once, with the lock");
+            assert!(!is_there());
+            assert_eq!(in_cpu(), 0);
+            assert_eq!(guest.read_system(MDSCR).await, MDE);
+            guest.write_system(control, 0).await;
+            guest.write_system(MDSCR, 0).await;
             guest.write_system(OSLAR, 0).await;
-            assert_eq!(in_cpu(), Some(false));
+            // That one was enabled once is noticed when they next leave the CPU.
             guest.interrupt().await;
-            assert_eq!(in_cpu(), Some(false));
+            guest.interrupt().await;
+            assert!(!is_there());
         });
-        for _ in 0..4 {
+        for _ in 0..6 {
             irq(scene);
         }
     });
@@ -251,7 +300,8 @@ fn the_os_lock() {
 fn debug_control() {
     Scene::play(1, |scene| {
         scene.program(|guest| async move {
-            let is_there = || guest.registers(|registers| registers.os_lock.is_some());
+            let is_there = || guest.registers(|registers| registers.has_debug);
+            guest.write_system(OSLAR, 0).await;
             let trap = |is_read| {
                 let syndrome = 0x18 << 26 | 1 << 25 | MDSCR.syndrome(4, is_read);
                 Instruction::Synchronous(syndrome, 0, 0)

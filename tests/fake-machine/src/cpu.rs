@@ -71,8 +71,6 @@ pub struct FakeCpu<'m> {
     loaded: Cell<Option<u64>>,
     /// RECs that were loaded, ever.
     loads: Cell<u64>,
-    /// A physical interrupt waits for the Realm to leave.
-    interrupt_pending: Cell<bool>,
 }
 
 /// A granule that the RMM has mapped.
@@ -117,7 +115,6 @@ impl<'m> FakeCpu<'m> {
             registers: RefCell::default(),
             loaded: Cell::new(None),
             loads: Cell::new(0),
-            interrupt_pending: Cell::new(false),
         }
     }
 
@@ -147,7 +144,11 @@ impl<'m> FakeCpu<'m> {
         };
         assert_eq!(self.mapped.get(), 0, "granules left mapped by {call:x?}");
         if self.loads.get() != loads {
-            assert_eq!(self.loaded.get(), None, "a REC left in the CPU by {call:x?}");
+            assert_eq!(
+                self.loaded.get(),
+                None,
+                "a REC left in the CPU by {call:x?}"
+            );
             let registers = self.registers.borrow();
             let registers = registers.as_ref().expect("there since the first load");
             registers.assert_the_hosts(self.identity);
@@ -164,11 +165,6 @@ impl<'m> FakeCpu<'m> {
     /// From now on `waiting` runs whenever the RMM on this CPU waits for a lock.
     pub fn when_waiting(&self, waiting: impl FnMut() + 'static) {
         self.waiting.set(Box::new(waiting));
-    }
-
-    /// A physical interrupt comes to this CPU: the Realm leaves it before its next instruction.
-    pub fn pend_interrupt(&self) {
-        self.interrupt_pending.set(true);
     }
 
     /// Does what a call does, so that a wait without an end is noticed.

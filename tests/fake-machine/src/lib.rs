@@ -29,6 +29,24 @@
 //! assert_eq!(memory.owner(0x8000_1000), Owner::Realm);
 //! assert_eq!(memory.host_read(0x8000_1000, 0), Err(GranuleProtectionFault));
 //! ```
+//!
+//! A Realm that runs:
+//!
+//! ```
+//! use fake_machine::{Scene, assert_exit, exit};
+//! use rmm_abi::rmi::run::ExitReason;
+//!
+//! Scene::play(1, |scene| {
+//!     scene.program(|guest| async move {
+//!         guest.store(Scene::MEMORY, 8, 7).await;
+//!         // RSI_VERSION stays inside, a physical interrupt is for the host.
+//!         assert_eq!(guest.smc(&[0xc400_0190, 0x1_0000]).await[0], 0);
+//!         guest.interrupt().await;
+//!     });
+//!     assert_exit(&scene.enter(), &exit(ExitReason::Irq));
+//!     assert_eq!(scene.word(Scene::MEMORY), 7);
+//! });
+//! ```
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -48,7 +48,7 @@ pub const fn id_registers() -> IdRegisters {
     // All ones stand for a PMU that is not Arm's.
     const NEWEST_PMU: u64 = 0xe << 8;
     let mut values = [u64::MAX; 64];
-    values[IdRegister::DFR0.index()] = u64::MAX & !PMU_VERSION | NEWEST_PMU;
+    values[IdRegister::DFR0.index()] = !PMU_VERSION | NEWEST_PMU;
     IdRegisters::new(values)
 }
 
@@ -59,8 +59,8 @@ pub struct Memory {
     records: OnceLock<Vec<GranuleRecord>>,
     vmids: VmidTable,
     script: El3Script,
-    host_hook: HostHook,
-    host_write_hook: HostHook,
+    pub(crate) host_hook: HostHook,
+    pub(crate) host_write_hook: HostHook,
     programs: Programs,
     counter: AtomicU64,
     list_registers: AtomicUsize,
@@ -141,8 +141,10 @@ impl Memory {
     pub fn rmm_with_vmids(&self, features: FeatureRegister0, vmid_bits: u32) -> Rmm<'_> {
         let granules = self.granule_table();
         let last_list_register = u64::from(features.gic_list_registers);
-        self.list_registers
-            .store(usize::from(features.gic_list_registers) + 1, Ordering::SeqCst);
+        self.list_registers.store(
+            usize::from(features.gic_list_registers) + 1,
+            Ordering::SeqCst,
+        );
         let gic = GicLimits::new(&CpuIdentification {
             ich_vtr: VTR_FIVE_PRIORITY_BITS | last_list_register,
             ..CpuIdentification::default()
@@ -199,86 +201,9 @@ impl Memory {
             .change_owner(None, owner);
     }
 
-    /// The host reads a word of a granule.
-    ///
-    /// # Errors
-    ///
-    /// A fault when the granule is not the host's, or no DRAM.
-    pub fn host_read(&self, address: u64, word: usize) -> Result<u64, GranuleProtectionFault> {
-        let granule = self.granule(address).ok_or(GranuleProtectionFault)?;
-        let before = granule.owner_word();
-        let value = granule.load(word);
-        // Hardware checks and reads in one go: a read during which the owner changed faults.
-        let undisturbed = granule.owner_word() == before;
-        (Owner::from_word(before) == Owner::NonSecure && undisturbed)
-            .then_some(value)
-            .ok_or(GranuleProtectionFault)
-    }
-
-    /// The host writes a word of a granule. A write that races with a change of owner may land
-    /// although it is reported as a fault, as a write does that was on its way.
-    ///
-    /// # Errors
-    ///
-    /// A fault when the granule is not the host's, or no DRAM.
-    pub fn host_write(
-        &self,
-        address: u64,
-        word: usize,
-        value: u64,
-    ) -> Result<(), GranuleProtectionFault> {
-        let granule = self.granule(address).ok_or(GranuleProtectionFault)?;
-        let owner = granule.owner_word();
-        if Owner::from_word(owner) != Owner::NonSecure {
-            return Err(GranuleProtectionFault);
-        }
-        granule.store(word, value);
-        (granule.owner_word() == owner)
-            .then_some(())
-            .ok_or(GranuleProtectionFault)
-    }
-
     /// A Realm writes a word, wherever its translation led it.
     pub(crate) fn realm_write(&self, address: u64, word: usize, value: u64) {
         self.granule(address).expect("DRAM").store(word, value);
-    }
-
-    /// Whether a granule is the host's, so that it can read and write there.
-    pub fn host_accessible(&self, address: u64) -> bool {
-        address.is_multiple_of(rmm_abi::GRANULE_SIZE as u64)
-            && self
-                .granule(address)
-                .is_some_and(|granule| granule.owner() == Owner::NonSecure)
-    }
-
-    /// From now on `hook` runs before the RMM reads a word of the host's memory, with the address
-    /// of the granule and the number of the word. It may be what another CPU of the host does.
-    pub fn on_host_read(&self, hook: impl FnMut(&Self, u64, usize) + Send + 'static) {
-        self.host_hook.set(Some(Box::new(hook)));
-    }
-
-    /// Ends what [`Self::on_host_read`] began.
-    pub fn clear_host_read(&self) {
-        self.host_hook.set(None);
-    }
-
-    pub(crate) fn before_host_read(&self, address: u64, word: usize) {
-        self.host_hook.run(self, address, word);
-    }
-
-    /// From now on `hook` runs before the RMM writes a word of the host's memory, with the address of
-    /// the granule and the number of the word.
-    pub fn on_host_write(&self, hook: impl FnMut(&Self, u64, usize) + Send + 'static) {
-        self.host_write_hook.set(Some(Box::new(hook)));
-    }
-
-    /// Ends what [`Self::on_host_write`] began.
-    pub fn clear_host_write(&self) {
-        self.host_write_hook.set(None);
-    }
-
-    pub(crate) fn before_host_write(&self, address: u64, word: usize) {
-        self.host_write_hook.run(self, address, word);
     }
 
     /// From now on a REC does what a program says, from its beginning. When the program has ended, or

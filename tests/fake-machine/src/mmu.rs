@@ -205,8 +205,8 @@ impl Tlb {
             return Ok(());
         };
         for leaf in remembered.leaves.values() {
-            let (_, now) = registers.walk(memory, leaf.ipa);
-            if now != Ok(*leaf) {
+            let now = registers.walk(memory, leaf.ipa).1.ok();
+            if now != Some(*leaf) {
                 let text = format!("remembered {leaf:x?}, the tables say {now:x?}");
                 return Err(StaleTranslation(text));
             }

@@ -9,6 +9,6 @@ mod instruction;
 mod program;
 
 pub use guest::Guest;
-pub use instruction::{Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor};
 pub(crate) use instruction::Effect;
+pub use instruction::{Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor};
 pub(crate) use program::{Pending, Program, Programs, Resumed, general, taken};

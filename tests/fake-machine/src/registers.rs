@@ -1,9 +1,7 @@
 //! The registers of a CPU that matter to a Realm.
 
-use rmm_core::rec::layout::{
-    DEBUG_WORDS, GIC_WORDS, PMU_WORDS, SystemRegister,
-};
 use rmm_core::machine::{LIST_REGISTERS, Register};
+use rmm_core::rec::layout::{DEBUG_WORDS, GIC_WORDS, PMU_WORDS, SystemRegister};
 use rmm_core::rtt::Stage2;
 
 use crate::memory::WORDS_PER_GRANULE;
@@ -61,6 +59,10 @@ pub const TIMER_STATUS: u64 = 1 << 2;
 
 /// What a CPU's registers hold while a REC is in it. Outside of that time they hold the host's.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "bits of registers that have nothing to do with each other"
+)]
 pub struct Registers {
     /// X0 to X30.
     pub general: [u64; 31],
@@ -88,8 +90,8 @@ pub struct Registers {
     pub gic: [u64; GIC_WORDS],
     /// Breakpoints and watchpoints.
     pub debug: [u64; DEBUG_WORDS],
-    /// The OS lock, once breakpoints and watchpoints are the Realm's.
-    pub os_lock: Option<bool>,
+    /// Breakpoints and watchpoints are the Realm's, and the OS lock is clear.
+    pub has_debug: bool,
     /// The performance monitor.
     pub pmu: [u64; PMU_WORDS],
     pub(crate) system: [u64; SystemRegister::COUNT],
@@ -136,7 +138,7 @@ impl Registers {
             list_registers: [0; LIST_REGISTERS],
             gic: [0; GIC_WORDS],
             debug: patterns(identity, 3),
-            os_lock: None,
+            has_debug: false,
             pmu: patterns(identity, 4),
             system: patterns(identity, 5),
             vectors: Box::new([
@@ -162,7 +164,10 @@ impl Registers {
         let host = Self::of_host(identity);
         let same = |what: &str, now: &[u64], then: &[u64]| {
             for (index, (now, then)) in now.iter().zip(then).enumerate() {
-                assert_eq!(now, then, "the host's {what} register {index} is not as it was");
+                assert_eq!(
+                    now, then,
+                    "the host's {what} register {index} is not as it was"
+                );
             }
         };
         same("system", &self.system, &host.system);
@@ -171,8 +176,15 @@ impl Registers {
         for (now, then) in self.vectors.iter().zip(host.vectors.iter()) {
             same("vector", now, then);
         }
-        assert_eq!(self.gic_control & 1, 0, "the virtual GIC interface is left enabled");
-        assert_eq!(self.list_registers, [0; LIST_REGISTERS], "list registers are left behind");
+        assert_eq!(
+            self.gic_control & 1,
+            0,
+            "the virtual GIC interface is left enabled"
+        );
+        assert_eq!(
+            self.list_registers, [0; LIST_REGISTERS],
+            "list registers are left behind"
+        );
     }
 
     /// A system register.
@@ -249,6 +261,17 @@ impl Registers {
         );
     }
 
+    /// Ends the test when the host's breakpoints, watchpoints or OS lock would have an effect on a
+    /// Realm.
+    pub(crate) fn assert_debug_is_the_realms(&self) {
+        const MDE_OR_SS: u64 = 1 << 15 | 1 << 0;
+        let control = self.system[SystemRegister::MDSCR_EL1 as usize];
+        assert!(
+            self.has_debug || control & MDE_OR_SS == 0,
+            "MDSCR_EL1 {control:#x} with the host's debug registers"
+        );
+    }
+
     /// A register by the RMM's name for it.
     pub(crate) fn named(&mut self, register: Register) -> &mut u64 {
         let system = match register {
@@ -262,6 +285,7 @@ impl Registers {
             Register::SavedProcessorState => SystemRegister::SPSR_EL1,
             Register::ExceptionSyndrome => SystemRegister::ESR_EL1,
             Register::ExceptionFaultAddress => SystemRegister::FAR_EL1,
+            Register::DebugControl => SystemRegister::MDSCR_EL1,
             Register::VirtualTimerControl => SystemRegister::CNTV_CTL_EL0,
             Register::PhysicalTimerControl => SystemRegister::CNTP_CTL_EL0,
         };
@@ -273,7 +297,7 @@ impl Registers {
         self.processor_state >> 2 & 3
     }
 
-    /// Whether the Realm runs AArch32 code.
+    /// Whether the Realm runs `AArch32` code.
     pub fn is_aarch32(&self) -> bool {
         self.processor_state & 1 << 4 != 0
     }

@@ -35,7 +35,7 @@ mod world;
 
 pub use failures::Prediction;
 pub use measurement::Measurement;
-pub use running::{LastAccess, PsciCall};
+pub use running::{LastAccess, PsciCall, Reach};
 pub use shape::{Shape, entry_size};
 pub use tree::{Entry, Ripas, Table};
 pub use world::{HostMemory, Limits, Mapping, NoHostMemory, Realm, Rec, World};

@@ -18,6 +18,8 @@ pub(crate) struct Host<'b, 'm> {
     pub(crate) first_vmid: u16,
     /// Calls made.
     pub(crate) calls: u64,
+    /// The run page of the last entry.
+    pub(crate) run: u64,
     pub(crate) choices: [u16; 8],
     pub(crate) next: usize,
 }
@@ -29,6 +31,7 @@ impl<'b, 'm> Host<'b, 'm> {
             base,
             first_vmid,
             calls: 0,
+            run: 0,
             choices: [0; 8],
             next: 0,
         }

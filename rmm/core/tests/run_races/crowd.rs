@@ -26,6 +26,14 @@ const RECS: usize = 4;
 /// CPUs that enter them.
 const RUNNERS: usize = 2;
 
+/// Why the RECs exit.
+const REASONS: [ExitReason; 4] = [
+    ExitReason::Sync,
+    ExitReason::Irq,
+    ExitReason::RipasChange,
+    ExitReason::HostCall,
+];
+
 /// Pseudo-random numbers, reproducible for each CPU (xorshift64*).
 struct Random(u64);
 
@@ -113,6 +121,20 @@ fn skip(guest: &Guest) {
     guest.registers(|registers| registers.program_counter = here + 4);
 }
 
+/// So many entries that everybody stops.
+const ENOUGH: u64 = u64::MAX / 2;
+
+/// Ends the others' work when one of them has failed: what it held stays taken.
+struct Alarm<'e>(&'e AtomicU64);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(ENOUGH, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A CPU of the host.
 struct Host<'m> {
     cpu: FakeCpu<'m>,
@@ -158,6 +180,7 @@ impl<'m> Host<'m> {
 
     /// Enters RECs, and does some of what they ask for.
     fn run(&mut self, rd: u64, recs: &[u64], page: u64, entries: &AtomicU64, wanted: u64) {
+        let _alarm = Alarm(entries);
         while entries.load(Ordering::Relaxed) < wanted {
             let rec = self.random.one_of(recs);
             let mut enter = RecEnter::default();
@@ -255,11 +278,8 @@ impl<'m> Host<'m> {
             (Scene::SHARED, 3),
             (Scene::SHARED, 2),
         ] {
-            let codes: &[u64] = if base == Scene::NO_TABLE {
-                &[SUCCESS, ERROR_RTT]
-            } else {
-                &[SUCCESS]
-            };
+            let may_be_gone = usize::from(base == Scene::NO_TABLE);
+            let codes = &[SUCCESS, ERROR_RTT][..=may_be_gone];
             self.call(&[fid::RTT_DESTROY, rd, base, level], codes);
         }
         self.call(&[fid::REALM_DESTROY, rd], &[SUCCESS]);
@@ -308,13 +328,7 @@ fn everything_at_once() {
                 scope.spawn(move || {
                     let mut host = Host::new(memory, rmm, number);
                     host.run(rd, recs, page, entries, wanted_entries());
-                    let reasons = [
-                        ExitReason::Sync,
-                        ExitReason::Irq,
-                        ExitReason::RipasChange,
-                        ExitReason::HostCall,
-                    ];
-                    assert_eq!(host.reasons, reasons.map(|reason| reason as u64).into());
+                    assert_eq!(host.reasons, REASONS.map(|reason| reason as u64).into());
                 })
             })
             .collect();
@@ -379,7 +393,7 @@ fn a_realm_that_is_taken_apart() {
                 std::thread::yield_now();
             }
             // Whoever still wants to enter is told that there is nothing, and stops.
-            entries.store(u64::MAX / 2, Ordering::Relaxed);
+            entries.store(ENOUGH, Ordering::Relaxed);
         });
         Host::new(memory, rmm, 0).take_apart(rd, &recs, true);
     }

@@ -25,7 +25,10 @@ pub fn synchronous_exit(esr: u64, far: u64, ipa: u64) -> RecExit {
 ///
 /// With the first byte that differs.
 pub fn assert_exit(found: &RecExit, expected: &RecExit) {
-    let pairs = found.as_bytes().chunks(8).zip(expected.as_bytes().chunks(8));
+    let pairs = found
+        .as_bytes()
+        .chunks(8)
+        .zip(expected.as_bytes().chunks(8));
     for (number, (found, expected)) in pairs.enumerate() {
         assert_eq!(
             found,

@@ -100,10 +100,15 @@ impl Bench<'_> {
                         self.world.note_psci_call(rec, PsciCall::CpuOn(index));
                     }
                     psci::AFFINITY_INFO | psci::AFFINITY_INFO_32 => {
-                        self.world.note_psci_call(rec, PsciCall::AffinityInfo(index));
+                        self.world
+                            .note_psci_call(rec, PsciCall::AffinityInfo(index));
                     }
                     _ => {}
                 }
+            }
+            ExitReason::HostCall => {
+                let buffer = self.memory.inspect(rec, GENERAL_PURPOSE + 1);
+                self.world.note_host_call(rec, Some(buffer));
             }
             ExitReason::RipasChange => {
                 // The host is not told, and neither would the model be.
@@ -114,6 +119,25 @@ impl Bench<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Enters a REC, which may fail as the model says, and gives what the host is told when it does
+    /// not. The run page need not be the host's.
+    ///
+    /// # Panics
+    ///
+    /// When the RMM does anything that the model does not.
+    pub fn try_to_enter(&mut self, rec: u64, run: u64, enter: &RecEnter) -> Option<RecExit> {
+        if self.memory.host_accessible(run) {
+            self.prepare(run, enter);
+        }
+        let reply = self.call(fid::REC_ENTER, &[rec, run]);
+        if reply[0] != 0 {
+            return None;
+        }
+        let page = RecRun::read_from_bytes(&self.bytes(run)).expect("a page");
+        self.learn(rec, &page.exit);
+        Some(page.exit)
     }
 
     /// Enters a REC without asking the model, which cannot know what becomes of it.

@@ -79,7 +79,11 @@ impl Scene<'static> {
     pub fn forever(recs: usize) -> Self {
         let memory: &'static Memory = Box::leak(Box::new(Memory::new(&[(BASE, GRANULES)])));
         let rmm = Box::leak(Box::new(memory.rmm()));
-        Scene::build(Bench::new(memory, rmm).quick(), &realm_params(40, 1, 2), recs)
+        Scene::build(
+            Bench::new(memory, rmm).quick(),
+            &realm_params(40, 1, 2),
+            recs,
+        )
     }
 }
 
@@ -107,7 +111,11 @@ impl<'m> Scene<'m> {
             bench.data(rd, ipa);
         }
         let shared = bench.host_granule();
-        for (ipa, permissions) in [(Self::SHARED, 3), (Self::READ_ONLY, 1), (Self::WRITE_ONLY, 2)] {
+        for (ipa, permissions) in [
+            (Self::SHARED, 3),
+            (Self::READ_ONLY, 1),
+            (Self::WRITE_ONLY, 2),
+        ] {
             let descriptor = shared | permissions << 6 | 0b0110 << 2;
             bench.succeed(fid::RTT_MAP_UNPROTECTED, &[rd, ipa, 3, descriptor]);
         }
@@ -163,7 +171,11 @@ impl<'m> Scene<'m> {
             .refuse_entry(code, self.recs[0], self.run, &enter, why);
     }
 
-    /// A word of the Realm's memory, whether it is there or not for the Realm.
+    /// A word of the pages of memory, whether they are there or not for the Realm.
+    ///
+    /// # Panics
+    ///
+    /// When the address is none of theirs.
     pub fn word(&self, ipa: u64) -> u64 {
         let page = self.memory[usize::try_from(ipa / PAGE).expect("small")];
         let word = usize::try_from(ipa % PAGE / 8).expect("in a page");

@@ -1,6 +1,7 @@
 //! What becomes of an instruction of a Realm: it is done, or it comes to the RMM.
 
 use rmm_core::machine::{Exception, ExceptionKind};
+use rmm_core::rec::layout::SystemRegister;
 
 use super::FakeCpu;
 use crate::realm::{Effect, Instruction, SystemEncoding, VectorUse, WaitFor, general};
@@ -37,9 +38,9 @@ impl FakeCpu<'_> {
             Instruction::WriteSystem(encoding, register) => {
                 write_system(registers, encoding, register)
             }
-            Instruction::ReadVector(what, area, word) => vector(registers, what, |registers| {
-                registers.vectors[area][word]
-            }),
+            Instruction::ReadVector(what, area, word) => {
+                vector(registers, what, |registers| registers.vectors[area][word])
+            }
             Instruction::WriteVector(what, area, word, value) => {
                 vector(registers, what, |registers| {
                     registers.vectors[area][word] = value;
@@ -100,9 +101,15 @@ fn open_register(registers: &mut Registers, encoding: SystemEncoding) -> Option<
         crm,
         op2,
     } = encoding;
-    if registers.os_lock.is_some() && (op0, op1, crn) == (2, 0, 0) && (4..8).contains(&op2) {
-        let word = usize::from(op2 - 4) * 16 + usize::from(crm);
-        return Some(&mut registers.debug[word]);
+    if registers.has_debug && (op0, op1, crn) == (2, 0, 0) {
+        match (crm, op2) {
+            (_, 4..8) => {
+                let word = usize::from(op2 - 4) * 16 + usize::from(crm);
+                return Some(&mut registers.debug[word]);
+            }
+            (2, 2) => return Some(registers.system_mut(SystemRegister::MDSCR_EL1 as usize)),
+            _ => {}
+        }
     }
     if registers.pmu_open {
         let word = match (op0, op1, crn, crm, op2) {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use rmm_abi::el3::ServiceCode;
 use rmm_core::granule::{
-    Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated, Wiped,
+    Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated,
+    Wiped,
 };
 use rmm_core::rtt::Invalidation;
 use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};

@@ -4,7 +4,7 @@ use rmm_core::machine::{Exception, ExceptionKind};
 use rmm_core::rec::layout::SystemRegister;
 
 use super::FakeCpu;
-use crate::granule::Owner;
+use crate::granule::{Granule, Owner};
 use crate::mmu::{Stage2Registers, Translation};
 use crate::realm::{Effect, MemoryAccess, Taken, general, taken};
 use crate::registers::Registers;
@@ -35,15 +35,22 @@ impl Intent {
 enum Refusal {
     /// By stage 1, which the Realm handles itself.
     Stage1,
+    /// The address has more bits than any that stage 2 could translate.
+    AddressSize,
     /// By stage 2, at an IPA, with a fault status.
     Stage2 { ipa: u64, status: u64 },
     /// The address is not the host's although it was mapped as such.
     GranuleProtection,
+    /// There is nothing at the address.
+    Nothing,
 }
 
+/// Bits of a physical address.
+const WIDEST_ADDRESS: u32 = 52;
 const LENGTH: u64 = 1 << 25;
 const STATUS_TRANSLATION: u64 = 0x04;
 const STATUS_PERMISSION: u64 = 0x0c;
+const STATUS_EXTERNAL: u64 = 0x10;
 const STATUS_GRANULE_PROTECTION: u64 = 0x28;
 /// `HPFAR_EL2` when the architecture says that it is unknown.
 const UNKNOWN: u64 = 0x5555_5550;
@@ -72,6 +79,9 @@ impl FakeCpu<'_> {
         let ipa = registers
             .translate_stage_1(address)
             .ok_or(Refusal::Stage1)?;
+        if ipa >> WIDEST_ADDRESS != 0 {
+            return Err(Refusal::AddressSize);
+        }
         let stage2 = registers.stage2.expect("a REC is in the CPU");
         let tables = Stage2Registers {
             vmid: stage2.vmid,
@@ -92,18 +102,18 @@ impl FakeCpu<'_> {
                 });
             }
             let target = found.output + (ipa - found.ipa);
-            if found.non_secure && self.memory.owner(target & !0xfff) != Owner::NonSecure {
-                return Err(Refusal::GranuleProtection);
+            match self.memory.granule(target).map(Granule::owner) {
+                None => return Err(Refusal::Nothing),
+                Some(owner) if found.non_secure && owner != Owner::NonSecure => {
+                    return Err(Refusal::GranuleProtection);
+                }
+                Some(_) => {}
             }
             Ok(access(target))
         })
     }
 
-    pub(super) fn access_memory(
-        &self,
-        registers: &mut Registers,
-        access: &MemoryAccess,
-    ) -> Effect {
+    pub(super) fn access_memory(&self, registers: &mut Registers, access: &MemoryAccess) -> Effect {
         let intent = if access.is_write {
             Intent::Write
         } else {
@@ -183,7 +193,16 @@ fn refused(
                 syndrome: class << 26 | LENGTH | specific | status,
             })
         }
+        Refusal::Nothing => {
+            registers.fault_address = address;
+            registers.fault_ipa = UNKNOWN;
+            Effect::Trap(Exception {
+                kind: ExceptionKind::Synchronous,
+                syndrome: class << 26 | LENGTH | specific | STATUS_EXTERNAL,
+            })
+        }
         Refusal::Stage1 => Effect::Taken(take(registers, class, specific, 0x04, address)),
+        Refusal::AddressSize => Effect::Taken(take(registers, class, specific, 0, address)),
         Refusal::GranuleProtection => {
             let status = STATUS_GRANULE_PROTECTION;
             Effect::Taken(take(registers, class, specific, status, address))
@@ -192,13 +211,7 @@ fn refused(
 }
 
 /// The Realm takes an abort at its EL1, without the RMM.
-fn take(
-    registers: &mut Registers,
-    class: u64,
-    specific: u64,
-    status: u64,
-    address: u64,
-) -> Taken {
+fn take(registers: &mut Registers, class: u64, specific: u64, status: u64, address: u64) -> Taken {
     const WRITE: u64 = 1 << 6;
     let from_el1 = registers.exception_level() == 1;
     let vector = match (from_el1, registers.processor_state & 1 != 0) {

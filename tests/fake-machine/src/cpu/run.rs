@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 
 use rmm_core::GranuleWords;
 use rmm_core::cpu_view::RealmIdRegisters;
-use rmm_core::machine::{Configuration, DebugRegisters, Departure, Exception, ExceptionKind, Register, Run};
+use rmm_core::machine::{
+    Configuration, DebugRegisters, Departure, Exception, ExceptionKind, Register, Run,
+};
 use rmm_core::rec::layout;
 
 use super::FakeCpu;
@@ -35,10 +37,22 @@ fn store_words(rec: &GranuleWords, first: usize, words: &[u64]) {
 
 impl Registers {
     /// Breakpoints and watchpoints become the REC's.
-    fn open_debug(&mut self, rec: &GranuleWords, os_lock: bool) {
-        assert_eq!(self.os_lock, None, "debug registers twice");
+    fn open_debug(&mut self, rec: &GranuleWords) {
+        assert!(!self.has_debug, "debug registers twice");
         self.debug = load_words(rec, layout::DEBUG);
-        self.os_lock = Some(os_lock);
+        self.has_debug = true;
+    }
+
+    /// They become the host's again. Whether one of the REC's is enabled.
+    fn close_debug(&mut self, rec: &GranuleWords, host: &Self) -> bool {
+        store_words(rec, layout::DEBUG, &self.debug);
+        let mut controls = self.debug[BREAKPOINT_CONTROLS]
+            .iter()
+            .chain(&self.debug[WATCHPOINT_CONTROLS]);
+        let enabled = controls.any(|control| control & 1 != 0);
+        self.debug = host.debug;
+        self.has_debug = false;
+        enabled
     }
 }
 
@@ -88,8 +102,7 @@ impl FakeCpu<'_> {
 
     fn interrupted(&self, registers: &Registers) -> bool {
         let now = self.memory.counter();
-        self.interrupt_pending.take()
-            || registers.timer_interrupts(Timer::Virtual, now)
+        registers.timer_interrupts(Timer::Virtual, now)
             || registers.timer_interrupts(Timer::Physical, now)
     }
 
@@ -107,23 +120,24 @@ impl FakeCpu<'_> {
             if self.interrupted(&registers) {
                 return (interrupt, registers);
             }
-            let instruction = match program.pending.take() {
+            let again = match program.pending.take() {
+                None => None,
                 Some(pending) => match pending.resumed(&registers) {
-                    Resumed::Again => pending.instruction,
+                    Resumed::Again => Some(pending.instruction),
                     Resumed::Over(outcome) => {
                         registers.attempts = 0;
                         program.finish(outcome);
-                        continue;
+                        None
                     }
                 },
-                None => {
-                    let next;
-                    (next, registers) = program.next(registers);
-                    match next {
-                        Some(instruction) => instruction,
-                        None => return (interrupt, registers),
-                    }
-                }
+            };
+            let next;
+            (next, registers) = match again {
+                Some(_) => (again, registers),
+                None => program.next(registers),
+            };
+            let Some(instruction) = next else {
+                return (interrupt, registers);
             };
             let address = registers.program_counter;
             match self.execute(&mut registers, &instruction) {
@@ -200,8 +214,8 @@ impl Run for FakeCpu<'_> {
         registers.stage2 = Some(configuration.stage2);
         registers.multiprocessor_affinity = configuration.mpidr;
         registers.attempts = 0;
-        if let DebugRegisters::Loaded { os_lock } = configuration.debug {
-            registers.open_debug(rec, os_lock);
+        if configuration.debug == DebugRegisters::Loaded {
+            registers.open_debug(rec);
         }
         registers.pmu_open = configuration.features.pmu_counters.is_some();
         if registers.pmu_open {
@@ -239,12 +253,8 @@ impl Run for FakeCpu<'_> {
                 store_words(rec, layout::PMU, &registers.pmu);
                 departure.pmu_overflow = registers.pmu_overflows();
             }
-            if registers.os_lock.is_some() {
-                store_words(rec, layout::DEBUG, &registers.debug);
-                let mut controls = registers.debug[BREAKPOINT_CONTROLS]
-                    .iter()
-                    .chain(&registers.debug[WATCHPOINT_CONTROLS]);
-                departure.debug_enabled = Some(controls.any(|control| control & 1 != 0));
+            if registers.has_debug {
+                departure.debug_enabled = Some(registers.close_debug(rec, &host));
             }
             *registers = host;
         }
@@ -256,6 +266,7 @@ impl Run for FakeCpu<'_> {
         self.interruption.run();
         let address = self.assert_loaded(rec);
         let mut registers = self.registers.borrow_mut().take().expect("loaded");
+        registers.assert_debug_is_the_realms();
         registers.general = load_words(rec, layout::GENERAL_PURPOSE);
         registers.stack_pointer = rec[layout::STACK_POINTER_EL0].load(Ordering::Relaxed);
         let mut program = self.memory.programs().take(address);
@@ -316,17 +327,20 @@ impl Run for FakeCpu<'_> {
         Self::exchange_vectors(&mut registers, areas, &kept, with_sve, true);
     }
 
-    fn load_debug(&self, rec: &GranuleWords, os_lock: bool) {
+    fn load_debug(&self, rec: &GranuleWords) {
         self.interruption.run();
         self.assert_loaded(rec);
         let mut registers = self.of_rec();
-        registers.open_debug(rec, os_lock);
+        registers.open_debug(rec);
     }
 
-    fn set_os_lock(&self, locked: bool) {
+    fn unload_debug(&self, rec: &GranuleWords) -> bool {
+        self.interruption.run();
+        self.assert_loaded(rec);
+        let host = self.host_registers();
         let mut registers = self.of_rec();
-        assert!(registers.os_lock.is_some(), "the OS lock is the host's");
-        registers.os_lock = Some(locked);
+        assert!(registers.has_debug, "the debug registers are the host's");
+        registers.close_debug(rec, &host)
     }
 
     fn inject_serror(&self, syndrome: u64) {

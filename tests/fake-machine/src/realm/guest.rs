@@ -7,9 +7,7 @@ use std::task::Poll;
 use rmm_core::machine::ExceptionKind;
 use rmm_core::rec::layout::SystemRegister;
 
-use super::instruction::{
-    Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor,
-};
+use super::instruction::{Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor};
 use crate::registers::{Registers, Timer};
 
 /// The REC, for its program.
@@ -145,6 +143,26 @@ impl Guest {
         });
         self.finished(Instruction::Smc(0)).await;
         self.registers(|registers| std::array::from_fn(|number| registers.general[number]))
+    }
+
+    /// A call by `SMC #0` with these registers from X0 on and a value in each other one. Gives X0 to
+    /// X3; the others must be as they were.
+    ///
+    /// # Panics
+    ///
+    /// When they are not, or the Realm does not go on behind the instruction.
+    pub async fn call(&self, arguments: &[u64]) -> [u64; 4] {
+        let before: [u64; 31] = std::array::from_fn(|number| {
+            let argument = arguments.get(number).copied();
+            argument.unwrap_or(0x7700 + number as u64)
+        });
+        self.registers(|registers| registers.general = before);
+        let here = self.program_counter();
+        self.finished(Instruction::Smc(0)).await;
+        let after = self.registers(|registers| registers.general);
+        assert_eq!(after[4..], before[4..], "{arguments:x?}");
+        assert_eq!(self.program_counter(), here + 4, "{arguments:x?}");
+        [after[0], after[1], after[2], after[3]]
     }
 
     /// Executes an instruction that must end, and gives its result.

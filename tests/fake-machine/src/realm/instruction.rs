@@ -46,6 +46,10 @@ impl SystemEncoding {
 
 /// A load or store of one general-purpose register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields of an instruction"
+)]
 pub struct MemoryAccess {
     /// Virtual address.
     pub address: u64,

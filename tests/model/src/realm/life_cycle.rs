@@ -198,6 +198,7 @@ impl World {
                 aux,
                 index: parameters.index,
                 runnable: parameters.runnable,
+                host_call: None,
                 request: RipasRequest::default(),
                 last_access: LastAccess::Closed,
                 psci_call: None,

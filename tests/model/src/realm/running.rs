@@ -6,12 +6,14 @@ use rmm_abi::smc::psci;
 use super::failures::Cause::{self, Input, RecGranule};
 use super::failures::{Failures, Prediction};
 use super::parameters::Page;
-use super::world::{HostMemory, RipasRequest, World};
+use super::shape::entry_size;
+use super::tree::{ENTRIES, Entry, Ripas};
+use super::world::{HostMemory, Rec, RipasRequest, World};
 use crate::Granule;
 
 const EMULATED_MMIO: u64 = 1 << 0;
 const INJECT_SEA: u64 = 1 << 1;
-/// UIE, LRENPIE, NPIE, VGrp0EIE, VGrp0DIE, VGrp1EIE, VGrp1DIE, TDIR.
+/// Bits of `ICH_HCR_EL2` that are the host's: 1 to 7, and TDIR.
 const GIC_CONTROL: u64 = 0x40fe;
 
 /// What the host may do about the access that a REC exited for.
@@ -111,17 +113,17 @@ impl World {
             return failures.prediction(x4);
         }
         let caller = &self.recs[&calling];
-        let callee = &self.recs[&target];
-        failures.input(callee.owner != caller.owner, Input);
+        let named = &self.recs[&target];
+        failures.input(named.owner != caller.owner, Input);
         let (index, is_switch_on) = match caller.psci_call {
             None => (None, false),
             Some(PsciCall::CpuOn(index)) => (Some(index), true),
             Some(PsciCall::AffinityInfo(index)) => (Some(index), false),
         };
-        failures.input(index != Some(callee.index), Input);
+        failures.input(index != Some(named.index), Input);
         let permitted = match status.cast_signed() {
             psci::SUCCESS => true,
-            psci::DENIED => is_switch_on && !callee.runnable,
+            psci::DENIED => is_switch_on && !named.runnable,
             _ => false,
         };
         failures.input(!permitted, Input);
@@ -161,6 +163,94 @@ impl World {
         let owner = self.recs.get(&rec).map(|rec| rec.owner);
         if let Some(realm) = owner.and_then(|owner| self.realms.get_mut(&owner)) {
             realm.off = true;
+        }
+    }
+}
+
+/// What comes of an access of a Realm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// It takes place, at a physical address of the Realm's or the host's.
+    Memory(u64),
+    /// The Realm takes an external abort.
+    ExternalAbort,
+    /// The Realm takes an address size fault.
+    AddressSizeFault,
+    /// The REC exits, and the host is to provide the page.
+    Missing,
+    /// The REC exits, and the host may emulate the access.
+    Emulated,
+}
+
+impl World {
+    /// What comes of a load of eight bytes at an IPA, or of a fetch.
+    ///
+    /// # Panics
+    ///
+    /// When there is no Realm.
+    pub fn reach(&self, rd: u64, ipa: u64, is_fetch: bool) -> Reach {
+        let shape = &self.realms[&rd].shape;
+        if !shape.contains(ipa) {
+            return Reach::AddressSizeFault;
+        }
+        let readable = |descriptor: u64| descriptor & 1 << 6 != 0;
+        let walk = self.walk(shape, ipa, 3);
+        let offset = ipa % entry_size(walk.level);
+        match walk.entry {
+            Entry::Assigned(address, Ripas::Ram) => Reach::Memory(address + offset),
+            Entry::Assigned(_, Ripas::Empty) | Entry::Unassigned(Ripas::Empty) => {
+                Reach::ExternalAbort
+            }
+            Entry::Assigned(..) | Entry::Unassigned(_) => Reach::Missing,
+            Entry::UnassignedNs | Entry::AssignedNs(_) if is_fetch => Reach::ExternalAbort,
+            Entry::AssignedNs(descriptor) if readable(descriptor) => {
+                Reach::Memory((descriptor & 0xffff_ffff_f000) + offset)
+            }
+            Entry::UnassignedNs | Entry::AssignedNs(_) => Reach::Emulated,
+            Entry::Table(_) => unreachable!("a walk to the pages ends at no table"),
+        }
+    }
+
+    /// RIPAS at a protected IPA, and how far it is the same in the table where the walk ends.
+    ///
+    /// # Panics
+    ///
+    /// When there is no Realm, or the IPA is not protected.
+    pub fn ripas(&self, rd: u64, base: u64, top: u64) -> (u64, Ripas) {
+        let walk = self.walk(&self.realms[&rd].shape, base, 3);
+        let table = &self.tables[&walk.table];
+        let ripas = |index: usize| match table.entries[index] {
+            Entry::Unassigned(ripas) | Entry::Assigned(_, ripas) => Some(ripas),
+            _ => None,
+        };
+        let first = ripas(walk.index).expect("protected");
+        let mut end = walk.index;
+        while end < ENTRIES && ripas(end) == Some(first) {
+            end += 1;
+        }
+        (table.address(end).min(top), first)
+    }
+
+    /// A REC by its address.
+    pub fn rec(&self, rec: u64) -> Option<&Rec> {
+        self.recs.get(&rec)
+    }
+
+    /// What is left of the change of RIPAS that a REC has asked for.
+    pub fn ripas_request(&self, rec: u64) -> Option<std::ops::Range<u64>> {
+        let request = self.recs.get(&rec)?.request;
+        (request.top != 0).then_some(request.base..request.top)
+    }
+
+    /// The call of PSCI that a REC waits for.
+    pub fn psci_call(&self, rec: u64) -> Option<PsciCall> {
+        self.recs.get(&rec)?.psci_call
+    }
+
+    /// A REC has called the host, or the call has been answered.
+    pub fn note_host_call(&mut self, rec: u64, buffer: Option<u64>) {
+        if let Some(rec) = self.recs.get_mut(&rec) {
+            rec.host_call = buffer;
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Rec {
     pub index: u64,
     /// It may be entered.
     pub runnable: bool,
+    /// Address of the structure of a call of the host that has not been answered.
+    pub host_call: Option<u64>,
     pub(super) request: RipasRequest,
     pub(super) last_access: LastAccess,
     pub(super) psci_call: Option<PsciCall>,
