@@ -145,13 +145,17 @@ impl Initial {
 mod tests {
     extern crate std;
 
+    use std::fmt::Write as _;
     use std::format;
     use std::string::String;
 
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The steps of the published vectors (reference, section 9.7).

@@ -20,7 +20,7 @@ pub(crate) use run_page::RunPage;
 pub(crate) use running::{IMAGE, NO_RAM, Options, RAM_END, RunningRealm, SPARE};
 pub(crate) use specimens::{Kind, Specimens};
 pub(crate) use tear_down::give_back;
-pub(crate) use vcpu::Vcpu;
+pub(crate) use vcpu::{Vcpu, needs_nothing, reply_in};
 
 use core::sync::atomic::AtomicI64;
 

@@ -7,6 +7,7 @@ mod exit;
 pub(crate) mod expect;
 mod features;
 mod granule;
+mod hostile;
 mod isolation;
 mod list;
 mod parked;

@@ -74,14 +74,22 @@ impl HostTimer {
     }
 }
 
+/// Takes what is pending on this CPU. A timer that fires is stopped, or it would do so again.
+pub(crate) fn acknowledge() {
+    // Each turn ends one interrupt; there are few.
+    for _ in 0..32 {
+        match gic::take() {
+            Some(HOST_PHYSICAL_TIMER) => HostTimer::Physical.stop(),
+            Some(HOST_VIRTUAL_TIMER) => HostTimer::Virtual.stop(),
+            Some(_) => {}
+            None => break,
+        }
+    }
+}
+
 /// Forgets all timers and what is pending of them on this CPU.
 pub(crate) fn silence() {
     HostTimer::Physical.stop();
     HostTimer::Virtual.stop();
-    // Each turn ends one interrupt; there are few.
-    for _ in 0..32 {
-        if gic::take().is_none() {
-            break;
-        }
-    }
+    acknowledge();
 }

@@ -123,11 +123,7 @@ fn ripas_changes(running: &mut RunningRealm) -> Outcome {
     let rd = running.realm.rd;
     let vcpu = running.first();
     let repetitions = REPETITIONS + REPETITIONS % 2;
-    let report = vcpu.begin(&measure(
-        Operation::RipasChange,
-        repetitions as usize,
-        SPARE,
-    ))?;
+    let report = vcpu.begin(&measure(Operation::RipasChange, repetitions, SPARE))?;
     let Exit::RipasChange { base, top, .. } = report.exit else {
         return fail!("exit of a RIPAS change: {:x?}", report.exit);
     };

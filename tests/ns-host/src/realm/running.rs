@@ -38,6 +38,8 @@ pub(crate) struct Options {
     /// Watchpoints − 1.
     pub(crate) watchpoints: u8,
     pub(crate) rpv: [u8; 64],
+    /// Virtual machine identifier; one that no other Realm has without it.
+    pub(crate) vmid: Option<u16>,
     /// RECs; the first is runnable, the others wait for PSCI.
     pub(crate) recs: usize,
 }
@@ -52,6 +54,7 @@ impl Options {
         breakpoints: 1,
         watchpoints: 1,
         rpv: [0; 64],
+        vmid: None,
         recs: 1,
     };
 
@@ -76,6 +79,9 @@ impl Options {
         params.num_bps = self.breakpoints;
         params.num_wps = self.watchpoints;
         params.rpv = self.rpv;
+        if let Some(vmid) = self.vmid {
+            params.vmid = vmid;
+        }
     }
 }
 

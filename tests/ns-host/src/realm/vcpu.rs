@@ -12,12 +12,11 @@ use super::command::Replied;
 use super::exit::{Exit, Report};
 use super::run_page::RunPage;
 use crate::console::note;
-use crate::gic;
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::rmi::{self, SUCCESS};
 use crate::suite::Host;
 use crate::time::Deadline;
-use crate::timer::HostTimer;
+use crate::timer::{self, HostTimer};
 
 /// How long a REC may stay away. Nothing that a test asks of the payload takes nearly that long.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -154,22 +153,11 @@ impl Vcpu {
     pub(crate) fn until_reply(&mut self, report: &Report) -> Outcome<(Option<Reply>, Report)> {
         let mut report = *report;
         for _ in 0..MOST_EXITS {
-            match report.exit {
-                Exit::Irq => while gic::take().is_some() {},
-                Exit::HostCall {
-                    imm: immediate::TEXT,
-                    gprs,
-                } => note!("realm: {}", Line::from_registers(&gprs).as_str()),
-                Exit::HostCall {
-                    imm: immediate::SERVE,
-                    gprs,
-                } => {
-                    let Some(reply) = Reply::decode(&gprs) else {
-                        return fail!("the payload's reply makes no sense: {gprs:x?}");
-                    };
-                    return Ok((Some(reply), report));
-                }
-                _ => return Ok((None, report)),
+            if let Some(reply) = reply_in(&report)? {
+                return Ok((Some(reply), report));
+            }
+            if !needs_nothing(&report) {
+                return Ok((None, report));
             }
             report = self.run()?;
         }
@@ -199,4 +187,31 @@ impl Vcpu {
         let report = self.run()?;
         self.finish(&report)?.done("work").map(|_| ())
     }
+}
+
+/// The reply to a command, if the payload came out with it.
+pub(crate) fn reply_in(report: &Report) -> Outcome<Option<Reply>> {
+    match report.exit {
+        Exit::HostCall {
+            imm: immediate::SERVE,
+            gprs,
+        } => match Reply::decode(&gprs) {
+            Some(reply) => Ok(Some(reply)),
+            None => fail!("the payload's reply makes no sense: {gprs:x?}"),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// Deals with interrupts of the host and with lines of text; whether it was one of them.
+pub(crate) fn needs_nothing(report: &Report) -> bool {
+    match report.exit {
+        Exit::Irq => timer::acknowledge(),
+        Exit::HostCall {
+            imm: immediate::TEXT,
+            gprs,
+        } => note!("realm: {}", Line::from_registers(&gprs).as_str()),
+        _ => return false,
+    }
+    true
 }

@@ -15,7 +15,7 @@ use rmm_abi::rmi::run::enter_flags;
 use spin::Mutex;
 
 use crate::outcome::{Outcome, ensure, fail};
-use crate::realm::{Command, Options, Realm, Replied, Reply, Report, RunningRealm, SPARE, Vcpu};
+use crate::realm::{Command, Options, Realm, Reply, Report, RunningRealm, SPARE, Vcpu};
 use crate::rmi;
 use crate::simd::{self, LONGEST_VECTOR, Sve};
 use crate::suite::Host;
@@ -23,9 +23,7 @@ use crate::suite::registers::system;
 use crate::time::relax;
 
 /// Families that are filled and checked by commands of their own.
-const FAMILIES: [Kind; 8] = [
-    Kind::Fpsimd,
-    Kind::Sve,
+const FAMILIES: [Kind; 6] = [
     Kind::System,
     Kind::Exception,
     Kind::PointerAuthentication,
@@ -48,7 +46,7 @@ fn offered() -> Outcome<(Option<u8>, Option<u8>, u8, u8)> {
 }
 
 /// Realms that differ in what they may use: everything, nothing special, the least of everything.
-fn different_realms(host: &Host) -> Outcome<ArrayVec<RunningRealm<'_>, 3>> {
+fn different_options() -> Outcome<[Options; 3]> {
     let (sve, pmu, breakpoints, watchpoints) = offered()?;
     let everything = Options {
         sve,
@@ -62,8 +60,13 @@ fn different_realms(host: &Host) -> Outcome<ArrayVec<RunningRealm<'_>, 3>> {
         pmu: pmu.map(|_| 0),
         ..Options::PLAIN
     };
+    Ok([everything, Options::PLAIN, least])
+}
+
+/// One of each.
+fn different_realms(host: &Host) -> Outcome<ArrayVec<RunningRealm<'_>, 3>> {
     let mut realms = ArrayVec::new();
-    for options in [everything, Options::PLAIN, least] {
+    for options in different_options()? {
         realms.push(RunningRealm::greeted(host, options)?);
     }
     Ok(realms)
@@ -94,15 +97,28 @@ const fn seed(number: usize) -> u16 {
     0x100 + number.to_le_bytes()[0] as u16
 }
 
-fn fill(vcpu: &mut Vcpu, number: usize) -> Outcome {
-    FAMILIES.into_iter().try_for_each(|kind| {
+/// The family of the vectors: those of SIMD are parts of those of SVE.
+const fn vectors(options: &Options) -> Kind {
+    match options.sve {
+        Some(_) => Kind::Sve,
+        None => Kind::Fpsimd,
+    }
+}
+
+/// The families that a Realm has.
+fn families(options: &Options) -> impl Iterator<Item = Kind> + use<> {
+    FAMILIES.into_iter().chain([vectors(options)])
+}
+
+fn fill(vcpu: &mut Vcpu, options: &Options, number: usize) -> Outcome {
+    families(options).try_for_each(|kind| {
         let seed = seed(number);
         is_right(vcpu.command(&Command::Fill { kind, seed })?, "fill", number)
     })
 }
 
-fn check(vcpu: &mut Vcpu, number: usize) -> Outcome {
-    FAMILIES.into_iter().try_for_each(|kind| {
+fn check(vcpu: &mut Vcpu, options: &Options, number: usize) -> Outcome {
+    families(options).try_for_each(|kind| {
         let seed = seed(number);
         let reply = vcpu.command(&Command::Check { kind, seed })?;
         is_right(reply, family(kind), number)
@@ -184,9 +200,11 @@ impl HostVectors {
         ensure!(length <= LONGEST_VECTOR, "a vector of {length} bytes");
         let mut seen = Sve::new();
         seen.store();
+        // Reading the first-fault register takes a predicate.
+        self.0.load();
         let pairs = seen.vectors.iter().zip(&self.0.vectors);
         if let Some(byte) = pairs.clone().position(|(seen, expected)| seen != expected) {
-            let (number, offset) = (byte / length, byte % length & !7);
+            let (number, offset) = (byte / length, (byte % length) & !7);
             let start = number * length + offset;
             let word = seen.vectors[start..start + 8].try_into();
             let word = u64::from_le_bytes(word.unwrap_or_default());
@@ -227,7 +245,11 @@ fn in_turns(host: &Host, steps: u64, step: &(dyn Fn(u64) -> Outcome + Sync)) -> 
             }
             if number % count == cpu as u64 {
                 let outcome = step(number);
-                let after = if outcome.is_ok() { number + 1 } else { u64::MAX };
+                let after = if outcome.is_ok() {
+                    number + 1
+                } else {
+                    u64::MAX
+                };
                 next.store(after, Ordering::Release);
                 outcome?;
             }
@@ -242,7 +264,8 @@ pub(crate) fn realms_and_host(host: &Host) -> Outcome {
     let mut realms = different_realms(host)?;
     for (number, realm) in realms.iter_mut().enumerate() {
         realm.realm.supply(SPARE)?;
-        fill(realm.first(), number)?;
+        let options = realm.options;
+        fill(realm.first(), &options, number)?;
     }
     let count = realms.len();
     let realms: ArrayVec<_, 3> = realms.into_iter().map(Mutex::new).collect();
@@ -254,19 +277,17 @@ pub(crate) fn realms_and_host(host: &Host) -> Outcome {
         let mut realm = realms[number].lock();
         let realm = &mut *realm;
         let vcpu = &mut realm.vcpus[0];
-        let vectors = HostVectors::load(step);
+        let of_host = HostVectors::load(step);
         let command = canary_exit(&realm.realm, vcpu, exit, seed(number));
         let report = vcpu.begin(&command)?;
         let reply = realm.realm.serve(vcpu, &report)?;
         is_right(reply, exit_name(exit), number)?;
-        vectors.check(step)?;
-        // The exit has used the vectors for patterns of its own, and timers were switched off.
-        for kind in [Kind::Fpsimd, Kind::Sve] {
-            let seed = seed(number);
-            is_right(vcpu.command(&Command::Fill { kind, seed })?, "fill", number)?;
-        }
-        check(vcpu, number)?;
-        vectors.check(step)
+        of_host.check(step)?;
+        // The exit has used the vectors for patterns of its own.
+        let (kind, seed) = (vectors(&realm.options), seed(number));
+        is_right(vcpu.command(&Command::Fill { kind, seed })?, "fill", number)?;
+        check(vcpu, &realm.options, number)?;
+        of_host.check(step)
     })?;
     for realm in realms {
         realm.into_inner().tear_down()?;
@@ -296,10 +317,11 @@ pub(crate) fn host_registers(host: &Host) -> Outcome {
         let RunningRealm {
             realm: memory,
             vcpus,
+            options,
             ..
         } = realm;
         let vcpu = &mut vcpus[0];
-        fill(vcpu, number)?;
+        fill(vcpu, options, number)?;
         for exit in Cause::ALL {
             let command = canary_exit(memory, vcpu, exit, seed(number));
             vcpu.enter.gprs = command.encode();

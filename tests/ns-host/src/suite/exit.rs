@@ -1,5 +1,6 @@
 //! What makes a REC come out, and what the host is told then.
 
+mod counters;
 mod emulation;
 mod fetch;
 mod interrupt;
@@ -9,6 +10,7 @@ mod unprotected;
 mod virtual_interrupts;
 mod wait;
 
+pub(crate) use counters::overflow;
 pub(crate) use emulation::{reads, refused_by_the_host, without_syndrome, writes};
 pub(crate) use fetch::fetches;
 pub(crate) use interrupt::{host_timer, masked_by_priority, sgi_registers};

@@ -3,9 +3,9 @@
 use ns_host::arguments::Arguments;
 
 use super::{
-    Host, canary, data, dispatch, exit, features, granule, isolation, parked, psci, realm, realm_cpu,
-    realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt, run_races, stress,
-    unprotected, version,
+    Host, canary, data, dispatch, exit, features, granule, hostile, isolation, parked, psci, realm,
+    realm_cpu, realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt, run_races,
+    stress, unprotected, version,
 };
 use crate::outcome::Outcome;
 
@@ -138,6 +138,7 @@ tests! {
     "exit/timers-are-told", limit seconds!(20), cpus 1, exit::timers_are_told;
     "exit/virtual-timer", limit seconds!(30), cpus 1, exit::virtual_timer;
     "exit/physical-timer", limit seconds!(30), cpus 1, exit::physical_timer;
+    "exit/pmu-overflow", limit seconds!(20), cpus 1, exit::overflow;
     "exit/virtual-interrupts", limit seconds!(20), cpus 1, exit::delivered;
     "exit/virtual-priorities", limit seconds!(20), cpus 1, exit::priorities;
     "exit/end-without-list-register", limit seconds!(20), cpus 1, exit::end_without_list_register;
@@ -150,6 +151,7 @@ tests! {
     "rsi/extend-with-sha-256", limit seconds!(20), cpus 1, rsi::extend_with_sha_256;
     "rsi/extend-with-sha-512", limit seconds!(20), cpus 1, rsi::extend_with_sha_512;
     "rsi/extend-refused", limit seconds!(20), cpus 1, rsi::extend_refused;
+    "rsi/extend-at-once", limit seconds!(30), cpus 2, rsi::extend_at_once;
     "rsi/realm-config", limit seconds!(40), cpus 1, rsi::realm_config;
     "rsi/realm-config-refused", limit seconds!(20), cpus 1, rsi::realm_config_refused;
     "rsi/realm-config-without-memory", limit seconds!(20), cpus 1, rsi::realm_config_without_memory;
@@ -181,19 +183,28 @@ tests! {
     "realm-psci/state-after-cpu-on", limit seconds!(20), cpus 1, realm_psci::state_after_cpu_on;
     "realm-cpu/hvc", limit seconds!(20), cpus 1, realm_cpu::hvc;
     "realm-cpu/hidden-registers", limit seconds!(20), cpus 1, realm_cpu::hidden_registers;
+    "realm-cpu/counters-of-the-host", limit seconds!(20), cpus 1, realm_cpu::counters_of_the_host;
     "realm-cpu/ignored-registers", limit seconds!(20), cpus 1, realm_cpu::ignored_registers;
     "realm-cpu/hidden-features", limit seconds!(20), cpus 1, realm_cpu::hidden_features;
     "realm-cpu/reserved-registers", limit seconds!(20), cpus 1, realm_cpu::reserved_registers;
     "realm-cpu/debug-registers-shown", limit seconds!(30), cpus 1, realm_cpu::debug_registers_shown;
     "canary/realms-and-host", limit seconds!(90), cpus 1, canary::realms_and_host;
     "canary/host-registers", limit seconds!(60), cpus 1, canary::host_registers;
+    "hostile/tables-that-lead-nowhere", limit seconds!(60), cpus 2, hostile::tables_that_lead_nowhere;
+    "hostile/breakpoints-of-the-host", limit seconds!(20), cpus 1, hostile::breakpoints_of_the_host;
     "running/rec-destroy", limit seconds!(40), cpus 2, run_races::rec_destroy;
     "running/realm-destroy", limit seconds!(40), cpus 2, run_races::realm_destroy;
     "running/data-destroy", limit seconds!(40), cpus 2, run_races::data_destroy;
     "running/rtt-destroy", limit seconds!(40), cpus 2, run_races::rtt_destroy;
     "running/set-ripas", limit seconds!(40), cpus 2, run_races::set_ripas;
     "running/unmap-unprotected", limit seconds!(40), cpus 2, run_races::unmap_unprotected;
+    "running/interrupt-from-another-cpu", limit seconds!(40), cpus 2, run_races::kicked;
+    "running/psci-target", limit seconds!(40), cpus 2, run_races::target_that_runs;
+    "running/system-off", limit seconds!(40), cpus 2, run_races::system_off;
     "running/from-cpu-to-cpu", limit seconds!(40), cpus 2, run_races::from_cpu_to_cpu;
+    "running/fold-and-unfold", limit seconds!(40), cpus 2, run_races::fold_and_unfold;
+    "running/shapes", limit seconds!(60), cpus 1, run_races::shapes;
+    "running/vmid-again", limit seconds!(60), cpus 1, run_races::vmid_again;
     "running/eight-recs", limit seconds!(60), cpus 2, run_races::eight_recs;
     "running/host-that-never-comes-back", limit seconds!(40), cpus 1, run_races::host_that_never_comes_back;
     "data/create", limit seconds!(20), cpus 1, data::create;

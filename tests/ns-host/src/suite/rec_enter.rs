@@ -218,7 +218,7 @@ pub(crate) fn running_elsewhere(host: &Host) -> Outcome {
     let (rd, rec) = (realm.realm.rd, realm.vcpus[0].rec);
     let other_page = RunPage::new(host)?;
     other_page.write(&rmm_abi::rmi::run::RecEnter::default())?;
-    while_it_runs(host, rd, realm.first(), &|| {
+    while_it_runs(host, &realm.realm, &mut realm.vcpus[0], &|| {
         let reply = commands::rec_enter(rec, other_page.address())?;
         if reply.succeeded() {
             return fail!("REC_ENTER of a REC that runs elsewhere succeeded");

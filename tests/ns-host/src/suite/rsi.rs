@@ -15,7 +15,7 @@ pub(crate) use host_call::{
     host_call, host_call_refused, host_call_takes_its_buffer, host_call_without_memory,
 };
 pub(crate) use measurement::{
-    extend_refused, extend_with_sha_256, extend_with_sha_512, initial_measurement,
+    extend_at_once, extend_refused, extend_with_sha_256, extend_with_sha_512, initial_measurement,
 };
 pub(crate) use ripas::{get, get_refused};
 pub(crate) use ripas_change::{

@@ -12,7 +12,10 @@ use super::{different_options, is_right};
 use crate::console::note;
 use crate::gic;
 use crate::outcome::{Outcome, ensure};
-use crate::realm::{Command, Exit, MOST_RECS, Options, Realm, Report, RunningRealm, Vcpu, lr};
+use crate::realm::{
+    Command, MOST_RECS, Options, Realm, Replied, Reply, Report, RunningRealm, Surroundings, Vcpu,
+    command, lr, needs_nothing, reply_in,
+};
 use crate::suite::Host;
 use crate::time::relax;
 use crate::timer::{self, HostTimer};
@@ -40,7 +43,13 @@ struct Slot<'r> {
 pub(crate) fn four_realms(host: &Host) -> Outcome {
     let mut realms = ArrayVec::<RunningRealm, REALMS>::new();
     for options in different_options()?.into_iter().cycle().take(REALMS) {
-        realms.push(running(host, Options { recs: RECS, ..options })?);
+        realms.push(running(
+            host,
+            Options {
+                recs: RECS,
+                ..options
+            },
+        )?);
     }
     soak(host, &mut realms)?;
     realms.into_iter().try_for_each(RunningRealm::tear_down)
@@ -54,11 +63,15 @@ pub(crate) fn one_realm(host: &Host) -> Outcome {
     realms.into_iter().try_for_each(RunningRealm::tear_down)
 }
 
-/// A Realm all of whose RECs wait for a command.
+/// A Realm all of whose RECs wait for a command. Every other one takes interrupts.
 fn running(host: &Host, options: Options) -> Outcome<RunningRealm<'_>> {
     let mut realm = RunningRealm::greeted(host, options)?;
     for index in 1..options.recs {
         realm.switch_on(index)?;
+    }
+    for vcpu in realm.vcpus.iter_mut().step_by(2) {
+        vcpu.command(&command::interrupts(true))?
+            .done("interrupts on")?;
     }
     Ok(realm)
 }
@@ -138,26 +151,20 @@ fn some_exits(
     for _ in 0..=random.below(12) {
         HostTimer::Physical.start(Duration::from_micros(100 + random.below(3000)));
         let vcpu = &mut *slot.vcpu;
-        // Interrupts that the payload has masked, and that nobody takes from it.
-        for lr in vcpu.enter.gicv3_lrs.iter_mut().take(random.below(3) as usize) {
-            *lr = 0;
-        }
         let report = if let Some(report) = slot.report {
-            if report.exit == Exit::Irq {
-                while gic::take().is_some() {}
-            } else {
-                let (reply, _) = vcpu.reply_in(&report)?;
-                if let Some(reply) = reply {
-                    HostTimer::Physical.stop();
-                    slot.done = true;
-                    is_right(reply, "soak", slot.number)?;
-                    return match reply {
-                        crate::realm::Reply::Done(results) => Ok(Some(results)),
-                        _ => Ok(None),
-                    };
-                }
+            if let Some(reply) = reply_in(&report)? {
+                HostTimer::Physical.stop();
+                slot.done = true;
+                is_right(reply, "soak", slot.number)?;
+                return Ok(match reply {
+                    Reply::Done(results) => Some(results),
+                    _ => None,
+                });
+            }
+            if !needs_nothing(&report) {
                 slot.realm.attend(vcpu, &report.exit)?;
             }
+            interrupts(vcpu, &report.surroundings, random);
             vcpu.run()?
         } else {
             vcpu.begin(&Command::Soak {
@@ -168,8 +175,36 @@ fn some_exits(
         };
         exits.fetch_add(1, Ordering::Relaxed);
         slot.report = Some(report);
-        let _ = lr::STATE;
     }
     HostTimer::Physical.stop();
     Ok(None)
+}
+
+/// Puts the interrupts back that the REC has not ended, those of its timers that fire, and now and then
+/// another.
+fn interrupts(vcpu: &mut Vcpu, last: &Surroundings, random: &mut Random) {
+    let count = vcpu.list_registers();
+    let lrs = &mut vcpu.enter.gicv3_lrs[..count];
+    for (lr, last) in lrs.iter_mut().zip(last.lrs) {
+        if last & lr::STATE != 0 {
+            *lr = last;
+        }
+    }
+    let fires = |control: u64| control & 0b111 == 0b101;
+    for (wanted, number) in [
+        (fires(last.cntv_ctl), gic::VIRTUAL_TIMER),
+        (fires(last.cntp_ctl), gic::PHYSICAL_TIMER),
+        (random.below(8) == 0, random.below(16)),
+    ] {
+        let is_there = lrs
+            .iter()
+            .any(|lr| lr & lr::STATE != 0 && lr & lr::NUMBER == number);
+        if !wanted || is_there {
+            continue;
+        }
+        // When all are in use it has to wait.
+        if let Some(free) = lrs.iter_mut().find(|lr| **lr & lr::STATE == 0) {
+            *free = lr::pending(number);
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
+use rmm_abi::rmi::run::gic_control;
+
 use super::expect;
 use crate::gic;
-use crate::outcome::{Outcome, ensure, ensure_word};
+use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::realm::{Command, Exit, Replied, RunningRealm, command, esr};
 use crate::suite::Host;
 use crate::timer::{self, HostTimer};
@@ -87,7 +89,7 @@ pub(crate) fn sgi_registers(host: &Host) -> Outcome {
             let write = command::write_register([3, 0, 12, crm, op2], value);
             let report = vcpu.begin(&write)?;
             let Exit::SystemRegister { esr, value: told } = report.exit else {
-                return crate::outcome::fail!("exit of an SGI: {:x?}", report.exit);
+                return fail!("exit of an SGI: {:x?}", report.exit);
             };
             ensure_word!(
                 esr & !TRANSFER_REGISTER,
@@ -101,6 +103,24 @@ pub(crate) fn sgi_registers(host: &Host) -> Outcome {
             vcpu.finish(&report)?.done("an SGI")?;
         }
     }
+    // ICC_DIR_EL1, when the host wants to know.
+    let deactivate = command::write_register([3, 0, 12, 11, 1], 77);
+    let vcpu = realm.first();
+    vcpu.enter.gicv3_hcr = gic_control::TRAP_DEACTIVATION;
+    let report = vcpu.begin(&deactivate)?;
+    let Exit::SystemRegister { esr, value: told } = report.exit else {
+        return fail!("exit of a deactivation: {:x?}", report.exit);
+    };
+    ensure_word!(
+        esr & !TRANSFER_REGISTER,
+        syndrome(0, 12, 11, 1),
+        "ESR of a deactivation"
+    );
+    ensure_word!(told, 77, "value of a deactivation");
+    let report = vcpu.run()?;
+    vcpu.finish(&report)?.done("a deactivation")?;
+    vcpu.command(&deactivate)?
+        .done("a deactivation that the host does not want to know of")?;
     // ICC_ASGI1R_EL1: there is no other Security state that a Realm could reach.
     let write = command::write_register([3, 0, 12, 11, 6], 1);
     realm.first().command(&write)?;

@@ -59,6 +59,16 @@ pub(crate) fn delivered(host: &Host) -> Outcome {
             200 + index
         );
     }
+    // One whose end the host wants to know of.
+    vcpu.enter.gicv3_lrs[0] = lr::pending(250) | lr::END_OF_INTERRUPT;
+    let report = vcpu.begin(&Command::Yield { count: 1000 })?;
+    ensure_word!(
+        report.surroundings.lrs[0] & lr::STATE,
+        0,
+        "state of an interrupt whose end is told"
+    );
+    ensure_word!(report.surroundings.misr & 1, 1, "gicv3_misr.EOI");
+    vcpu.finish(&report)?.done("work")?;
     // An active one is nothing new.
     vcpu.enter.gicv3_lrs[0] = lr::active(300);
     let report = vcpu.begin(&Command::Yield { count: 1000 })?;

@@ -1,9 +1,12 @@
 //! Instructions and registers that are not there.
 
+#![allow(unsafe_code)]
+
 use realm_payload::Command;
 
-use crate::outcome::{Outcome, ensure, ensure_word};
-use crate::realm::{Exception, Options, Replied, RunningRealm, Vcpu, command};
+use crate::outcome::{Outcome, ensure, ensure_word, skip};
+use crate::realm::{Exception, Options, Replied, Reply, RunningRealm, Vcpu, command};
+use crate::register;
 use crate::suite::Host;
 
 /// `ESR_EL1` of an instruction that does not exist: no class, IL.
@@ -17,21 +20,20 @@ fn is_undefined(what: &str, taken: &Exception) -> Outcome {
     Ok(())
 }
 
+/// `hvc #0`.
+const HVC: u64 = 0xd400_0002;
+
 /// There is nobody behind `HVC`. The exception is that of the instruction itself.
 pub(crate) fn hvc(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     let vcpu = realm.first();
-    let mut last = None;
     for function in [0, 0x8400_0000, 0xc400_0190, u64::MAX] {
         let call = Command::Hvc(command::call_registers(&[function]));
         let taken = vcpu.command(&call)?.exception("HVC")?;
         is_undefined("HVC", &taken)?;
-        // Always the same instruction.
-        ensure!(
-            last.is_none_or(|last| last == taken.elr),
-            "HVC at another address: {taken:x?}"
-        );
-        last = Some(taken.elr);
+        let reply = vcpu.command(&command::load(taken.elr, 4))?;
+        let [instruction, ..] = reply.done("load of an instruction")?;
+        ensure_word!(instruction, HVC, "instruction that the Realm blames");
     }
     realm.tear_down()
 }
@@ -104,7 +106,7 @@ const OF_THE_PMU: &[(&str, [u8; 5])] = &[
 /// `ZCR_EL1`, which needs SVE.
 const OF_SVE: &[(&str, [u8; 5])] = &[("ZCR_EL1", [3, 0, 1, 2, 0])];
 
-fn read(vcpu: &mut Vcpu, [op0, op1, crn, crm, op2]: [u8; 5]) -> Outcome<crate::realm::Reply> {
+fn read(vcpu: &mut Vcpu, [op0, op1, crn, crm, op2]: [u8; 5]) -> Outcome<Reply> {
     vcpu.command(&command::read_register(op0, op1, crn, crm, op2))
 }
 
@@ -152,7 +154,6 @@ pub(crate) fn hidden_registers(host: &Host) -> Outcome {
     }
     let [control, ..] = read(vcpu, [3, 3, 9, 12, 0])?.done("PMCR_EL0")?;
     ensure_word!(control >> 11 & 0x1f, 2, "counters that PMCR_EL0 shows");
-    are_undefined(vcpu, &[("PMEVCNTR2_EL0", [3, 3, 14, 8, 2])])?;
     open_vectors(vcpu)?;
     are_undefined(vcpu, HIDDEN)?;
     realm.tear_down()
@@ -174,12 +175,12 @@ pub(crate) fn ignored_registers(host: &Host) -> Outcome {
         ("ERXMISC1_EL1", [3, 0, 5, 5, 1], true),
     ];
     if (pfr0 >> 28).trailing_zeros() >= 4 {
-        return crate::outcome::skip!("the Realm is not shown the RAS extension");
+        return skip!("the Realm is not shown the RAS extension");
     }
     for (name, register, writable) in registers {
         // Where the CPU has no records at all, the registers need not be there.
         let reply = read(vcpu, register)?;
-        if let crate::realm::Reply::Exception { .. } = reply {
+        if let Reply::Exception { .. } = reply {
             is_undefined(name, &reply.exception(name)?)?;
             continue;
         }
@@ -196,4 +197,45 @@ pub(crate) fn ignored_registers(host: &Host) -> Outcome {
         }
     }
     realm.tear_down()
+}
+
+/// Counters behind those of the Realm are the host's: not there, or at least not what the host has in
+/// them.
+pub(crate) fn counters_of_the_host(host: &Host) -> Outcome {
+    const OF_HOST: u64 = 0x0abc_def1;
+    // PMCR_EL0.N
+    let counters = register::read!("S3_3_C9_C12_0") >> 11 & 0x1f;
+    if counters < 4 {
+        return skip!("the CPU has only {counters} event counters");
+    }
+    let options = Options {
+        pmu: Some(2),
+        ..Options::PLAIN
+    };
+    let mut realm = RunningRealm::greeted(host, options)?;
+    let vcpu = realm.first();
+    let [control, ..] = read(vcpu, [3, 3, 9, 12, 0])?.done("PMCR_EL0")?;
+    ensure_word!(control >> 11 & 0x1f, 2, "counters that PMCR_EL0 shows");
+    // SAFETY: nothing of this program counts events.
+    unsafe { register::write!("S3_3_C14_C8_3", OF_HOST) };
+    let mut kept_apart = true;
+    for number in [2, 3] {
+        let counter = [3, 3, 14, 8, number];
+        let reply = read(vcpu, counter)?;
+        if let Reply::Exception { .. } = reply {
+            is_undefined("an event counter", &reply.exception("an event counter")?)?;
+        } else {
+            let [value, ..] = reply.done("an event counter")?;
+            kept_apart &= value == 0;
+        }
+        vcpu.command(&command::write_register(counter, 5))?;
+    }
+    kept_apart &= register::read!("S3_3_C14_C8_3") == OF_HOST;
+    realm.tear_down()?;
+    if kept_apart {
+        Ok(())
+    } else {
+        // The RMM has told the CPU which they are, or PMCR_EL0 would show all of them.
+        skip!("this CPU lets EL1 have the counters that MDCR_EL2.HPMN keeps from it")
+    }
 }

@@ -4,7 +4,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use ns_host::random::Random;
+use rmm_abi::rmi::fid;
 use rmm_abi::rmi::run::{RecEnter, enter_flags};
+use rmm_abi::smc::SVE_HINT;
 use spin::Mutex;
 use zerocopy::IntoBytes;
 
@@ -12,6 +14,7 @@ use crate::memory::GRANULE;
 use crate::outcome::{Outcome, ensure};
 use crate::realm::{Command, Replied, RunPage, RunningRealm};
 use crate::rmi::{ERROR_INPUT, ERROR_REC, must_delegate, must_undelegate};
+use crate::smc;
 use crate::suite::{Host, expect};
 use crate::time::{Deadline, relax};
 
@@ -41,6 +44,17 @@ pub(crate) fn reserved_bits(host: &Host) -> Outcome {
         vcpu.command(&Command::Time)?
             .done("a command with all reserved bits")?;
     }
+    // The hint that the host has nothing in its SVE registers changes nothing about the call.
+    let hinted = |rec, page| {
+        let word = smc::call(fid::REC_ENTER | SVE_HINT, &[rec, page]);
+        Ok(crate::rmi::Reply {
+            code: word,
+            outputs: [0; 4],
+        })
+    };
+    vcpu.enter.gprs = Command::Time.encode();
+    let report = vcpu.run_by(hinted)?;
+    vcpu.finish(&report)?.done("a command")?;
     realm.tear_down()
 }
 

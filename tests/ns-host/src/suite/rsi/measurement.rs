@@ -2,12 +2,14 @@
 
 use ns_host::measurement::{Measurement, extended, from_words, words};
 use ns_host::random::Random;
+use realm_payload::measure::Operation;
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_abi::rsi::{MEASUREMENT_REGISTERS, fid};
+use spin::Mutex;
 
 use super::{ERROR_INPUT, fails, succeeds};
-use crate::outcome::{Outcome, ensure};
-use crate::realm::{Options, RunningRealm, Vcpu};
+use crate::outcome::{Outcome, ensure, fail};
+use crate::realm::{Command, Options, Replied, RunningRealm, Vcpu};
 use crate::suite::Host;
 
 fn read(vcpu: &mut Vcpu, index: u64) -> Outcome<Measurement> {
@@ -122,5 +124,35 @@ pub(crate) fn extend_refused(host: &Host) -> Outcome {
     ] {
         holds(vcpu, index, &expected)?;
     }
+    realm.tear_down()
+}
+
+/// Two RECs extend the same register at the same time, again and again without an exit in between. The
+/// values are equal, so only their number counts.
+pub(crate) fn extend_at_once(host: &Host) -> Outcome {
+    const EACH: u64 = 3000;
+    let mut realm = RunningRealm::greeted(host, Options::with_recs(2))?;
+    realm.switch_on(1)?;
+    let [first, second] = realm.vcpus.as_mut_slice() else {
+        return fail!("there are not two RECs");
+    };
+    let vcpus = [Mutex::new(first), Mutex::new(second)];
+    let extend = Command::Measure {
+        operation: Operation::MeasurementExtend,
+        repetitions: EACH,
+        address: 0,
+    };
+    host.cpus.check(2, &|cpu| {
+        let reply = vcpus[cpu].lock().command(&extend)?;
+        reply.done("extensions").map(|_| ())
+    })?;
+    // What the payload extends it with.
+    let value = from_words(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    let mut expected = [0; 64];
+    for _ in 0..2 * EACH {
+        expected = extended(HashAlgorithm::Sha256, &expected, &value, 64);
+    }
+    let [first, _] = &vcpus;
+    holds(&mut first.lock(), 1, &expected)?;
     realm.tear_down()
 }

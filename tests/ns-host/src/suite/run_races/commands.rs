@@ -8,11 +8,13 @@ use rmm_abi::rmi::Ripas;
 use rmm_abi::rsi;
 use spin::Mutex;
 
+use super::spinner::Spinner;
 use super::while_it_runs;
 use crate::memory::GRANULE;
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::realm::{
-    EntryState, Exit, Options, PAGE_LEVEL, Replied, RunningRealm, SPARE, Vcpu, command, esr, hpfar,
+    EntryState, Exit, Options, PAGE_LEVEL, Realm, Replied, RunningRealm, SPARE, Vcpu, command, esr,
+    hpfar,
 };
 use crate::rmi::{ERROR_INPUT, ERROR_REALM, ERROR_REC, commands};
 use crate::suite::Host;
@@ -21,10 +23,8 @@ use crate::time::{relax, wait_until};
 /// `RMI_REC_DESTROY` of a REC that runs, and of others beside it.
 pub(crate) fn rec_destroy(host: &Host) -> Outcome {
     let mut realm = RunningRealm::greeted(host, Options::with_recs(3))?;
-    let rd = realm.realm.rd;
     let [first, second, third] = [0, 1, 2].map(|index| realm.vcpus[index].rec);
-    let vcpu = &mut realm.vcpus[0];
-    while_it_runs(host, rd, vcpu, &|| {
+    while_it_runs(host, &realm.realm, &mut realm.vcpus[0], &|| {
         for _ in 0..50 {
             commands::rec_destroy(first)?.refused(ERROR_REC, "REC_DESTROY of a REC that runs")?;
             relax();
@@ -43,7 +43,7 @@ pub(crate) fn rec_destroy(host: &Host) -> Outcome {
 pub(crate) fn realm_destroy(host: &Host) -> Outcome {
     let mut realm = RunningRealm::plain(host)?;
     let rd = realm.realm.rd;
-    while_it_runs(host, rd, &mut realm.vcpus[0], &|| {
+    while_it_runs(host, &realm.realm, &mut realm.vcpus[0], &|| {
         for _ in 0..50 {
             commands::realm_destroy(rd)?.refused(ERROR_REALM, "REALM_DESTROY while it runs")?;
             commands::realm_activate(rd)?.refused(ERROR_REALM, "REALM_ACTIVATE while it runs")?;
@@ -59,10 +59,10 @@ const ROUNDS: u64 = 40;
 /// How long the other CPU may take for its part of a round.
 const ROUND_TIME: Duration = Duration::from_secs(10);
 
-/// CPU 1 lets the payload write a page again and again. It stops in the end, or when it came out with
-/// something that `expected` knows; then `resume` is called with its number of the round.
+/// CPU 1 lets the payload write to a page on and on. It comes out when the page has gone, waits until
+/// CPU 0 has put things right, and goes on.
 struct Writer<'a> {
-    address: u64,
+    spinner: Spinner,
     expected: &'a (dyn Fn(&Exit) -> bool + Sync),
     /// Rounds in which the payload came out.
     came_out: AtomicU64,
@@ -73,31 +73,27 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn write(&self, vcpu: &mut Vcpu) -> Outcome {
-        let mut value = 0;
-        while !self.over.load(Ordering::Acquire) {
-            value += 1;
-            let mut report = vcpu.begin(&command::store(self.address, 8, value))?;
-            loop {
-                let (reply, last) = vcpu.until_reply(&report)?;
-                if let Some(reply) = reply {
-                    reply.done("a store")?;
-                    break;
-                }
-                ensure!(
-                    (self.expected)(&last.exit),
-                    "exit of a store: {:x?}",
-                    last.exit
-                );
-                let round = self.came_out.fetch_add(1, Ordering::AcqRel) + 1;
-                let repaired = wait_until(ROUND_TIME, || {
-                    self.repaired.load(Ordering::Acquire) >= round
-                        || self.over.load(Ordering::Acquire)
-                });
-                ensure!(repaired, "CPU 0 does not put right what it took away");
-                report = vcpu.run()?;
+        let mut report = vcpu.begin(&self.spinner.command())?;
+        loop {
+            let (reply, last) = vcpu.until_reply(&report)?;
+            if let Some(reply) = reply {
+                return reply.done("stores").map(|_| ());
             }
+            ensure!(
+                (self.expected)(&last.exit),
+                "exit of a store: {:x?}",
+                last.exit
+            );
+            let round = self.came_out.fetch_add(1, Ordering::AcqRel) + 1;
+            let repaired = wait_until(ROUND_TIME, || {
+                self.repaired.load(Ordering::Acquire) >= round || self.over.load(Ordering::Acquire)
+            });
+            ensure!(repaired, "CPU 0 does not put right what it took away");
+            if self.over.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            report = vcpu.run()?;
         }
-        Ok(())
     }
 
     /// On CPU 0: waits until the payload came out in this round.
@@ -117,34 +113,40 @@ impl Writer<'_> {
 /// right.
 fn against_a_writer(
     host: &Host,
+    realm: &Realm,
     vcpu: &mut Vcpu,
     address: u64,
     expected: &(dyn Fn(&Exit) -> bool + Sync),
     round: &(dyn Fn(&Writer, u64) -> Outcome + Sync),
 ) -> Outcome {
     let writer = Writer {
-        address,
+        spinner: Spinner::new(host, realm, vcpu, Some(address))?,
         expected,
         came_out: AtomicU64::new(0),
         repaired: AtomicU64::new(0),
         over: AtomicBool::new(false),
     };
+    writer.spinner.prepare()?;
     let vcpu = Mutex::new(vcpu);
     host.cpus.check(2, &|cpu| {
-        let outcome = if cpu == 1 {
-            writer.write(&mut vcpu.lock())
-        } else {
-            (1..=ROUNDS).try_for_each(|number| {
-                // Now and then the payload is in the middle of its work, now and then outside.
-                for _ in 0..number * 7 % 30 {
-                    relax();
-                }
-                round(&writer, number)?;
-                writer.repaired.store(number, Ordering::Release);
-                Ok(())
-            })
-        };
-        writer.over.store(true, Ordering::Release);
+        if cpu == 1 {
+            let outcome = writer.write(&mut vcpu.lock());
+            if outcome.is_err() {
+                writer.over.store(true, Ordering::Release);
+            }
+            return outcome;
+        }
+        let outcome = (1..=ROUNDS).try_for_each(|number| {
+            // The payload has written since the last round, without an exit.
+            writer.spinner.wait_for_progress()?;
+            round(&writer, number)?;
+            writer.repaired.store(number, Ordering::Release);
+            Ok(())
+        });
+        if outcome.is_err() {
+            writer.over.store(true, Ordering::Release);
+        }
+        writer.spinner.end()?;
         outcome
     })
 }
@@ -170,7 +172,7 @@ pub(crate) fn data_destroy(host: &Host) -> Outcome {
         return fail!("there are not two RECs");
     };
     let (memory, helper) = (&realm.realm, Mutex::new(helper));
-    against_a_writer(host, writer, SPARE, &expected, &|writer, round| {
+    against_a_writer(host, memory, writer, SPARE, &expected, &|writer, round| {
         let mut page = page.lock();
         memory.destroy_page(SPARE, *page)?;
         writer.wait(round)?;
@@ -212,7 +214,7 @@ pub(crate) fn rtt_destroy(host: &Host) -> Outcome {
         return fail!("there are not two RECs");
     };
     let (memory, helper) = (&realm.realm, Mutex::new(helper));
-    against_a_writer(host, writer, ipa, &expected, &|writer, round| {
+    against_a_writer(host, memory, writer, ipa, &expected, &|writer, round| {
         let mut page = page.lock();
         commands::rtt_destroy(memory.rd, ipa, PAGE_LEVEL)?.refused_with(
             crate::rmi::error_rtt(PAGE_LEVEL),
@@ -240,7 +242,7 @@ pub(crate) fn rtt_destroy(host: &Host) -> Outcome {
     realm.tear_down()
 }
 
-/// One REC gives up RAM that the other writes: the write must fail at once, on every CPU, and go
+/// One REC gives up RAM to which the other writes on and on: the writes must fail at once, and go
 /// through when it is RAM again.
 pub(crate) fn set_ripas(host: &Host) -> Outcome {
     let mut realm = RunningRealm::greeted(host, Options::with_recs(2))?;
@@ -249,70 +251,74 @@ pub(crate) fn set_ripas(host: &Host) -> Outcome {
     let [writer, helper] = realm.vcpus.as_mut_slice() else {
         return fail!("there are not two RECs");
     };
-    let (memory, rounds) = (&realm.realm, AtomicU64::new(0));
-    let over = AtomicBool::new(false);
-    let helper = Mutex::new(helper);
-    let writer = Mutex::new(writer);
-    // In rounds with an even number it is RAM. The writer tells in which round it was last.
-    let seen = AtomicU64::new(0);
+    let memory = &realm.realm;
+    let spinner = Spinner::new(host, memory, writer, Some(SPARE))?;
+    spinner.prepare()?;
+    let (faults, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (writer, helper) = (Mutex::new(writer), Mutex::new(helper));
+    let change = |ripas: Ripas| {
+        let mut helper = helper.lock();
+        let request = [
+            rsi::fid::IPA_STATE_SET,
+            SPARE,
+            SPARE + GRANULE,
+            ripas as u64,
+            0,
+        ];
+        let report = helper.begin(&command::smc(&request))?;
+        let results = memory.serve(&mut helper, &report)?.done("RIPAS change")?;
+        ensure_word!(results[0], 0, "IPA_STATE_SET");
+        Ok(())
+    };
     host.cpus.check(2, &|cpu| {
         let outcome = if cpu == 1 {
-            write_through_rounds(&mut writer.lock(), &rounds, &seen, &over)
+            write_until(&mut writer.lock(), &spinner, &faults, &over)
         } else {
-            (1..=2 * ROUNDS).try_for_each(|round| {
-                let ripas = if round % 2 == 1 {
-                    Ripas::Empty
-                } else {
-                    Ripas::Ram
-                };
-                let mut helper = helper.lock();
-                let request = [
-                    rsi::fid::IPA_STATE_SET,
-                    SPARE,
-                    SPARE + GRANULE,
-                    ripas as u64,
-                    0,
-                ];
-                let report = helper.begin(&command::smc(&request))?;
-                memory.serve(&mut helper, &report)?.done("RIPAS change")?;
-                rounds.store(round, Ordering::Release);
-                let caught_up = wait_until(ROUND_TIME, || {
-                    seen.load(Ordering::Acquire) >= round || over.load(Ordering::Acquire)
-                });
-                ensure!(caught_up, "the writer does not see round {round}");
-                Ok(())
+            (0..ROUNDS).try_for_each(|_| {
+                spinner.wait_for_progress()?;
+                change(Ripas::Empty)?;
+                two_faults(&faults, &over)?;
+                let written = spinner.progress()?;
+                two_faults(&faults, &over)?;
+                ensure_word!(spinner.progress()?, written, "writes to what is no RAM");
+                change(Ripas::Ram)
             })
         };
         over.store(true, Ordering::Release);
+        spinner.end()?;
         outcome
     })?;
     realm.tear_down()
 }
 
-fn write_through_rounds(
+/// Waits for two more faults: the second is of a try that began after this.
+fn two_faults(faults: &AtomicU64, over: &AtomicBool) -> Outcome {
+    let before = faults.load(Ordering::Acquire);
+    let stopped = wait_until(ROUND_TIME, || {
+        faults.load(Ordering::Acquire) > before + 1 || over.load(Ordering::Acquire)
+    });
+    ensure!(
+        stopped && !over.load(Ordering::Acquire),
+        "a Realm goes on writing to what is no RAM any more"
+    );
+    Ok(())
+}
+
+/// Starts the writer again after each fault.
+fn write_until(
     vcpu: &mut Vcpu,
-    rounds: &AtomicU64,
-    seen: &AtomicU64,
+    spinner: &Spinner,
+    faults: &AtomicU64,
     over: &AtomicBool,
 ) -> Outcome {
     while !over.load(Ordering::Acquire) {
-        let round = rounds.load(Ordering::Acquire);
-        // Until it is told, the other CPU changes nothing.
-        let settled = seen.load(Ordering::Acquire) < round;
-        let reply = vcpu.command(&command::store(SPARE, 8, round))?;
-        if let Reply::Done(_) = reply {
-            ensure!(
-                !settled || round.is_multiple_of(2),
-                "a store to what is no RAM any more goes through"
-            );
-        } else {
-            let taken = reply.exception("a store")?;
-            ensure!(
-                !settled || !round.is_multiple_of(2),
-                "a store to what is RAM again fails: {taken:x?}"
-            );
+        match vcpu.command(&spinner.command())? {
+            Reply::Done(_) => {}
+            reply => {
+                reply.exception("stores")?;
+                faults.fetch_add(1, Ordering::AcqRel);
+            }
         }
-        seen.store(round, Ordering::Release);
     }
     Ok(())
 }
@@ -330,8 +336,13 @@ pub(crate) fn unmap_unprotected(host: &Host) -> Outcome {
         matches!(*exit, Exit::Data { hpfar: at, esr, .. }
             if at == hpfar(address) && esr & esr::STATUS == esr::translation(3))
     };
-    let vcpu = &mut realm.vcpus[0];
-    against_a_writer(host, vcpu, address, &expected, &|writer, round| {
+    let RunningRealm {
+        realm: memory,
+        vcpus,
+        ..
+    } = &mut realm;
+    let vcpu = &mut vcpus[0];
+    against_a_writer(host, memory, vcpu, address, &expected, &|writer, round| {
         commands::unmap_unprotected(rd, address, PAGE_LEVEL)?.done("UNMAP_UNPROTECTED")?;
         let page = pages + (round + 1) % 2 * GRANULE;
         let last = crate::suite::expect::read(page)?;
