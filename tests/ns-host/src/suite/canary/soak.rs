@@ -149,11 +149,11 @@ fn some_exits(
     exits: &AtomicU64,
 ) -> Outcome<Option<[u64; 30]>> {
     for _ in 0..=random.below(12) {
-        HostTimer::Physical.start(Duration::from_micros(100 + random.below(3000)));
         let vcpu = &mut *slot.vcpu;
+        // Started last: whatever takes an interrupt before stops the timer.
+        let patience = Duration::from_micros(100 + random.below(3000));
         let report = if let Some(report) = slot.report {
             if let Some(reply) = reply_in(&report)? {
-                HostTimer::Physical.stop();
                 slot.done = true;
                 is_right(reply, "soak", slot.number)?;
                 return Ok(match reply {
@@ -165,18 +165,20 @@ fn some_exits(
                 slot.realm.attend(vcpu, &report.exit)?;
             }
             interrupts(vcpu, &report.surroundings, random);
+            HostTimer::Physical.start(patience);
             vcpu.run()?
         } else {
+            HostTimer::Physical.start(patience);
             vcpu.begin(&Command::Soak {
                 steps,
                 seed: random.word(),
                 device: slot.realm.shape.half() + DEVICE,
             })?
         };
+        HostTimer::Physical.stop();
         exits.fetch_add(1, Ordering::Relaxed);
         slot.report = Some(report);
     }
-    HostTimer::Physical.stop();
     Ok(None)
 }
 
