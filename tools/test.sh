@@ -60,14 +60,20 @@ part_probe() {
     qemu_test probe --speaker el3-probe --rmm target/payloads/el3-probe.img --smp 2 --memory 1G
 }
 
+not_for_more_memory=()
+for family in exit rsi realm-psci realm-cpu canary running hostile; do
+    not_for_more_memory+=(--skip "$family/*")
+done
+
 part_ns-host-1-cpu() { qemu_test ns-host-1-cpu --smp 1 --memory 1G; }
 part_ns-host-2-cpus() { qemu_test ns-host-2-cpus --smp 2 --memory 1G; }
 part_ns-host-4-cpus() { qemu_test ns-host-4-cpus --smp 4 --memory 1G; }
-part_ns-host-8-gib() { qemu_test ns-host-8-gib --smp 2 --memory 8G; }
+# What has to do with the size of memory, and that Realms run there too (rec-enter).
+part_ns-host-8-gib() { qemu_test ns-host-8-gib --smp 2 --memory 8G "${not_for_more_memory[@]}"; }
 part_stress() {
     qemu_test stress --smp 4 --memory 1G --only stress/four-cpus --calls 1000000
 }
-part_ns-host-64-gib() { qemu_test ns-host-64-gib --smp 2 --memory 64G; }
+part_ns-host-64-gib() { qemu_test ns-host-64-gib --smp 2 --memory 64G "${not_for_more_memory[@]}"; }
 # The RMM gives up, because EL3 lets it down.
 part_parked() { qemu_test parked --smp 4 --memory 1G --fault refuse-undelegate; }
 

@@ -1,12 +1,13 @@
 //! The timers of a Realm: told at each exit, and a reason to exit when their output changes.
 
-use super::expect;
+use core::time::Duration;
+
 use crate::outcome::{Outcome, ensure, ensure_word};
 use crate::realm::{
     Command, Exit, Replied, Report, RunningRealm, Surroundings, Timer, Vcpu, command,
 };
 use crate::suite::Host;
-use crate::time::{frequency, now};
+use crate::time::{Deadline, frequency, now};
 use crate::timer;
 
 const ENABLE: u64 = 1 << 0;
@@ -80,27 +81,19 @@ pub(crate) fn physical_timer(host: &Host) -> Outcome {
 
 /// A timer fires while the Realm works: one exit, and no more until its output changes.
 fn fires(host: &Host, which: Timer) -> Outcome {
+    const ROUNDS: u64 = 6;
     let mut realm = RunningRealm::plain(host)?;
-    for round in 0..4 {
+    let mut interrupted = 0;
+    for round in 0..ROUNDS {
         timer::silence();
         // In the past, or soon.
         let deadline = now() + round * frequency() / 200;
         let vcpu = realm.first();
-        let report = set(vcpu, which, ENABLE, deadline)?;
-        let report = if report.exit == Exit::Irq {
-            // It has fired before the payload could answer.
-            told_to_fire(which, &report.surroundings, deadline)?;
-            let report = vcpu.run()?;
-            vcpu.finish(&report)?.done("timer")?;
-            None
-        } else {
-            vcpu.finish(&report)?.done("timer")?;
-            Some(vcpu.work()?)
-        };
-        if let Some(report) = report {
-            expect("a Realm whose timer fires", &report, Exit::Irq)?;
-            ensure!(now() >= deadline, "{which:?} fires before its time");
-            told_to_fire(which, &report.surroundings, deadline)?;
+        let report = until_told(vcpu, which, deadline)?;
+        ensure!(now() >= deadline, "{which:?} fires before its time");
+        told_to_fire(which, &report.surroundings, deadline)?;
+        if report.exit == Exit::Irq {
+            interrupted += 1;
             vcpu.stop_work()?;
         }
         // The host knows now: the Realm goes on while the output stays as it is.
@@ -123,7 +116,32 @@ fn fires(host: &Host, which: Timer) -> Outcome {
             .done("work")?;
     }
     timer::silence();
+    ensure!(
+        interrupted > 0,
+        "in none of {ROUNDS} rounds {which:?} brought the REC out"
+    );
     realm.tear_down()
+}
+
+/// Starts a timer of the Realm and lets it work until the host is told that it fires: by an exit for
+/// that reason, or by another that comes at the same moment.
+fn until_told(vcpu: &mut Vcpu, which: Timer, deadline: u64) -> Outcome<Report> {
+    let give_up = Deadline::after(Duration::from_secs(5));
+    let mut report = set(vcpu, which, ENABLE, deadline)?;
+    loop {
+        let (control, _) = told(which, &report.surroundings);
+        if control == ENABLE | STATUS {
+            return Ok(report);
+        }
+        ensure!(!give_up.passed(), "{which:?} does not fire");
+        ensure!(
+            matches!(report.exit, Exit::HostCall { .. }),
+            "exit before {which:?} fires: {:x?}",
+            report.exit
+        );
+        vcpu.finish(&report)?.done("work")?;
+        report = vcpu.begin(&Command::Yield { count: 1_000_000 })?;
+    }
 }
 
 fn told_to_fire(which: Timer, surroundings: &Surroundings, deadline: u64) -> Outcome {
