@@ -9,10 +9,12 @@ mod access;
 mod controls;
 mod identification;
 pub mod policy;
+pub mod registers;
 
 pub use access::{Action, SystemAccess, os_lock_status};
 pub use controls::{FineGrainedTraps, TrapControls};
-pub use identification::{IdRegister, IdRegisters, RealmIdRegisters};
+pub use identification::RealmIdRegisters;
+pub use registers::{IdRegister, IdRegisters};
 
 /// What differs from Realm to Realm on the same CPU, from the parameters of the Realm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

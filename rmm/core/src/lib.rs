@@ -12,7 +12,8 @@
 //! | [`granule`] | state of every granule, locks, tokens for granules in motion |
 //! | `dispatch` | one match: function identifier → command; checks after every call |
 //! | `rmi` | one file per family of commands |
-//! | `run` | a REC in the CPU: what the RMM handles itself until it exits |
+//! | `session` | a REC in the CPU |
+//! | `run` | what the RMM handles itself until it exits |
 //! | `rsi`, `psci` | what a Realm calls |
 //! | `exit` | the only place where registers of a REC become visible to the host |
 //! | [`cpu_view`] | what a Realm sees of the CPU |
@@ -43,6 +44,7 @@ mod rmi;
 mod rsi;
 pub mod rtt;
 mod run;
+mod session;
 mod syndrome;
 mod version;
 pub mod vgic;

@@ -6,7 +6,7 @@ use crate::Machine;
 use crate::exit::Exit;
 use crate::realm::RealmState;
 use crate::rec::{Flag, index_of_mpidr, index_of_mpidr_el1};
-use crate::run::{Next, Session};
+use crate::session::{Next, Session};
 
 /// Whether a function identifier is one of PSCI's, known or not.
 pub(crate) const fn is_function(function: u64) -> bool {

@@ -11,7 +11,7 @@ use rmm_abi::rsi::{ReturnCode, VERSION_1_0, fid};
 
 use crate::Machine;
 use crate::error::Fatal;
-use crate::run::{Next, Session};
+use crate::session::{Next, Session};
 use crate::version::negotiate;
 
 /// First function identifier of the RSI.

@@ -7,60 +7,24 @@
 //! | `abort` | aborts: page of the host's to provide, access to emulate, or the Realm's own mistake |
 //! | `inject` | exceptions that the Realm takes |
 //! | `system` | trapped system registers, `WFI`, vector registers |
-//! | `memory` | pages of the Realm that the RMM itself reads and writes |
 
 mod abort;
 pub(crate) mod entry;
 pub(crate) mod inject;
-pub(crate) mod memory;
 mod system;
-
-use core::cell::Cell;
 
 use rmm_abi::smc;
 
-use crate::context::Context;
 use crate::error::Fatal;
-use crate::exit::{Exit, HostCallValues};
-use crate::granule::{GranuleAddress, Running};
-use crate::machine::{Configuration, ExceptionKind, Register};
+use crate::exit::Exit;
+use crate::machine::{ExceptionKind, Register};
 use crate::rec::layout::SystemRegister;
 use crate::rec::{self, Flag};
-use crate::rtt::Stage2;
+use crate::session::{Next, Session};
 use crate::syndrome as bits;
-use crate::{Machine, psci, realm, rsi};
-
-/// A REC in the CPU.
-pub(crate) struct Session<'s, M: Machine> {
-    pub(crate) context: &'s Context<'s, M>,
-    pub(crate) running: &'s Running<'s>,
-    pub(crate) rec: rec::Descriptor<'s>,
-    pub(crate) realm: realm::Descriptor<'s>,
-    pub(crate) owner: GranuleAddress,
-    pub(crate) stage2: Stage2,
-    pub(crate) configuration: &'s Configuration,
-    /// The REC's vector registers are in the CPU.
-    pub(crate) has_vectors: Cell<bool>,
-    /// The REC's breakpoints and watchpoints are in the CPU.
-    pub(crate) has_debug: Cell<bool>,
-    /// What the Realm says to the host, once it has called it.
-    pub(crate) host_call: Cell<HostCallValues>,
-    /// Lines of the virtual and the physical timer that are asserted and masked.
-    pub(crate) timer_lines: Cell<[bool; 2]>,
-}
-
-/// What follows once an exception has been handled: an exit, or the REC goes on.
-pub(crate) type Next = Option<Exit>;
-
-/// PSTATE.SS and PSTATE.BTYPE: what an instruction leaves behind that was not executed but
-/// emulated.
-const STEP_STATE: u64 = 1 << 21 | 0b11 << 10;
+use crate::{Machine, psci, rsi};
 
 impl<M: Machine> Session<'_, M> {
-    pub(crate) fn machine(&self) -> &M {
-        self.context.machine
-    }
-
     /// Lets the REC run until it exits.
     pub(crate) fn run(&self) -> Result<Exit, Fatal> {
         loop {
@@ -124,24 +88,6 @@ impl<M: Machine> Session<'_, M> {
                 Ok(None)
             }
         }
-    }
-
-    /// Sets X0 to X3 and goes on behind the instruction.
-    pub(crate) fn reply(&self, results: [u64; 4]) -> Next {
-        for (number, value) in results.into_iter().enumerate() {
-            self.rec.set_general(number, value);
-        }
-        self.advance();
-        None
-    }
-
-    /// Goes on behind the instruction, which the RMM has emulated.
-    pub(crate) fn advance(&self) {
-        let machine = self.machine();
-        let here = machine.read(Register::ProgramCounter);
-        machine.write(Register::ProgramCounter, here.wrapping_add(4));
-        let state = machine.read(Register::ProcessorState);
-        machine.write(Register::ProcessorState, state & !STEP_STATE);
     }
 
     /// An `SError` from outside. One that may have damaged what the Realm does is the Realm's to

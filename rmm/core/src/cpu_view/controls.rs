@@ -1,6 +1,6 @@
 //! Controls of EL2 while a REC is in the CPU: what traps and what a Realm may use.
 
-use super::identification::IdRegister;
+use super::registers::IdRegister;
 use super::{Features, IdRegisters};
 
 /// Bits of `HCR_EL2`.

@@ -7,7 +7,7 @@ mod processor;
 
 use core::fmt;
 
-use super::identification::IdRegister;
+use super::registers::IdRegister;
 
 /// What Realms see of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::granule::{GranuleAddress, Rec, Running};
 use crate::machine::{Configuration, DebugRegisters, Departure};
 use crate::realm::{self, RealmState};
 use crate::rec::{self, Flag, index_of_mpidr, layout, mpidr_el1};
-use crate::run::Session;
 use crate::run::entry::Entry;
+use crate::session::Session;
 use crate::syndrome::SYNDROME_VALID;
 
 /// Index of the code for a Realm that is being built.

@@ -10,7 +10,7 @@ use crate::Machine;
 use crate::rec::Flag;
 use crate::rmi::is_aligned;
 use crate::rtt::PAGE_LEVEL;
-use crate::run::{Next, Session};
+use crate::session::{Next, Session};
 
 /// More than the bytes of any token.
 const LARGEST_TOKEN: u64 = 4096;

@@ -11,8 +11,7 @@ use crate::error::Fatal;
 use crate::exit::Exit;
 use crate::rmi::is_aligned;
 use crate::rtt::PAGE_LEVEL;
-use crate::run::memory::Page;
-use crate::run::{Next, Session};
+use crate::session::{Next, Page, Session};
 
 /// Tells the Realm about itself, in a page of its memory.
 pub(super) fn write<M: Machine>(session: &Session<'_, M>, address: u64) -> Result<Next, Fatal> {

@@ -11,8 +11,7 @@ use crate::Machine;
 use crate::error::Fatal;
 use crate::exit::Exit;
 use crate::rec::Flag;
-use crate::run::memory::Page;
-use crate::run::{Next, Session};
+use crate::session::{Next, Page, Session};
 
 /// Position of X0 in the structure, in words.
 const GENERAL: usize = core::mem::offset_of!(HostCall, gprs) / size_of::<u64>();

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::rec::RipasRequest;
 use crate::rmi::is_aligned;
 use crate::rtt::{ENTRIES, Entry, PAGE_LEVEL, Stage2, walk_for_rec};
-use crate::run::{Next, Session};
+use crate::session::{Next, Session};
 
 /// Asks the host to change the RIPAS of a range.
 pub(super) fn set<M: Machine>(

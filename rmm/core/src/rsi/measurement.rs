@@ -9,7 +9,7 @@ use crate::Machine;
 use crate::error::Fatal;
 use crate::granule::Rd;
 use crate::measurement::MEASUREMENT_WORDS;
-use crate::run::{Next, Session};
+use crate::session::{Next, Session};
 
 /// Reads the RIM, register 0, or a REM.
 pub(super) fn read<M: Machine>(session: &Session<'_, M>, register: u64) -> Result<Next, Fatal> {

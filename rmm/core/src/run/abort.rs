@@ -2,13 +2,14 @@
 
 use rmm_abi::rmi::Ripas;
 
-use super::{Next, Session, inject};
+use super::inject;
 use crate::Machine;
 use crate::error::Fatal;
 use crate::exit::Exit;
 use crate::machine::Register;
 use crate::rec::layout;
 use crate::rtt::{Entry, PAGE_LEVEL, walk_for_rec};
+use crate::session::{Next, Session};
 use crate::syndrome as bits;
 
 impl<M: Machine> Session<'_, M> {

@@ -6,10 +6,11 @@ use rmm_abi::rmi::run::{GENERAL_PURPOSE_REGISTERS, LIST_REGISTERS, RecEnter, ent
 use rmm_abi::rsi::Response;
 
 use super::abort::access;
-use super::{Next, Session, inject};
+use super::inject;
 use crate::error::Fatal;
 use crate::granule::GranuleAddress;
 use crate::rec::{Flag, RipasRequest, layout};
+use crate::session::{Next, Session};
 use crate::syndrome as bits;
 use crate::{HostFault, Machine, rsi};
 

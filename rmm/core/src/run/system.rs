@@ -1,6 +1,6 @@
 //! What a Realm does to the CPU that is trapped (reference, section 8.10).
 
-use super::{Next, Session, inject};
+use super::inject;
 use crate::Machine;
 use crate::cpu_view::{Action, SystemAccess, os_lock_status};
 use crate::error::Fatal;
@@ -9,6 +9,7 @@ use crate::granule::GranuleAddress;
 use crate::machine::Register;
 use crate::rec::layout::SystemRegister;
 use crate::rec::{Flag, layout};
+use crate::session::{Next, Session};
 use crate::syndrome as bits;
 
 /// What a Realm may set in `MDSCR_EL1`: SS, TDCC, KDE, MDE.

@@ -2,7 +2,7 @@
 
 use super::Shown::{Always, Breakpoints, HiddenSigned, Watchpoints, WithPmu};
 use super::{Register, at_most, field, hidden, hidden_bits};
-use crate::cpu_view::identification::IdRegister;
+use crate::cpu_view::registers::IdRegister;
 
 pub(super) const DFR0: Register = Register {
     name: "ID_AA64DFR0_EL1",

@@ -2,7 +2,7 @@
 //! more.
 
 use super::{Register, at_most, hidden};
-use crate::cpu_view::identification::IdRegister;
+use crate::cpu_view::registers::IdRegister;
 
 pub(super) const ISAR0: Register = Register {
     name: "ID_AA64ISAR0_EL1",

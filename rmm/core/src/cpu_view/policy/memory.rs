@@ -2,7 +2,7 @@
 
 use super::Shown::AtMostSigned;
 use super::{Register, at_most, field, hidden};
-use crate::cpu_view::identification::IdRegister;
+use crate::cpu_view::registers::IdRegister;
 
 pub(super) const MMFR0: Register = Register {
     name: "ID_AA64MMFR0_EL1",

@@ -2,7 +2,7 @@
 
 use super::Shown::{Always, AtMostSigned, WithSve};
 use super::{Field, Register, at_most, field, hidden, hidden_bit};
-use crate::cpu_view::identification::IdRegister;
+use crate::cpu_view::registers::IdRegister;
 
 pub(super) const PFR0: Register = Register {
     name: "ID_AA64PFR0_EL1",
