@@ -1,0 +1,299 @@
+//! The CBOR that a token may consist of, checked before anything is allocated for it.
+//!
+//! `ciborium` and `coset` accept more than a verifier should: indefinite lengths, duplicate keys,
+//! lengths in more bytes than they need, anything after the item. [`check`] walks over the bytes
+//! first and refuses these, with bounds on length, depth and number of entries.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+/// Longest token that is looked at, in bytes. Tokens in the field are two to four KiB.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// Arrays, maps and tags around an item. A token needs six.
+const MAX_DEPTH: usize = 12;
+
+/// Entries of one array or map.
+const MAX_ENTRIES: u64 = 256;
+
+/// Why bytes are not the CBOR of a token, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CborError {
+    /// Bytes before the item with the problem.
+    pub offset: usize,
+    /// Key of the outermost map under which the problem is, as text: a claim's label.
+    pub claim: Option<String>,
+    /// What is wrong.
+    pub problem: CborProblem,
+}
+
+/// What is wrong with an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CborProblem {
+    /// More than [`MAX_TOKEN_BYTES`].
+    TooLong,
+    /// The bytes end inside an item.
+    Truncated,
+    /// Something follows the item.
+    TrailingBytes,
+    /// A string, array or map without a length at its head.
+    IndefiniteLength,
+    /// A number or length in more bytes than it needs.
+    NotShortest,
+    /// A head that RFC 8949 reserves.
+    Reserved,
+    /// Nested deeper than a token needs.
+    TooDeep,
+    /// An array or a map with more entries than a token needs.
+    TooManyEntries,
+    /// A map with the same key twice.
+    DuplicateKey,
+    /// A map key that is neither an integer nor text.
+    KeyType,
+    /// A floating-point number, null, or another simple value but false and true.
+    SimpleValue,
+    /// Text that is not UTF-8.
+    NotUtf8,
+}
+
+impl fmt::Display for CborProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "longer than a token may be",
+            Self::Truncated => "truncated: the bytes end inside an item",
+            Self::TrailingBytes => "trailing bytes after the item",
+            Self::IndefiniteLength => "indefinite length",
+            Self::NotShortest => "number or length not in its shortest form",
+            Self::Reserved => "reserved encoding",
+            Self::TooDeep => "nested too deep",
+            Self::TooManyEntries => "too many entries",
+            Self::DuplicateKey => "duplicate key",
+            Self::KeyType => "map key that is neither an integer nor text",
+            Self::SimpleValue => "simple value other than false and true",
+            Self::NotUtf8 => "text that is not UTF-8",
+        })
+    }
+}
+
+impl fmt::Display for CborError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.problem, self.offset)?;
+        match &self.claim {
+            Some(claim) => write!(f, ", in claim {claim}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for CborError {}
+
+/// Major types (RFC 8949, section 3.1).
+const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+
+const FALSE: u64 = 20;
+const TRUE: u64 = 21;
+
+/// Checks that `bytes` are exactly one item of strict CBOR.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), CborError> {
+    let mut walk = Walk {
+        bytes,
+        position: 0,
+        maps: 0,
+        claim: None,
+        keys: Vec::new(),
+    };
+    let start = walk.whole();
+    start.map_err(|problem| CborError {
+        offset: walk.position,
+        claim: walk.claim.and_then(|key| key_name(&bytes[key])),
+        problem,
+    })
+}
+
+/// The bytes inside the first byte string of `bytes`, and what follows it.
+pub(crate) fn split_byte_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (major, length, head) = head(bytes).ok()?;
+    let length = usize::try_from(length).ok()?;
+    if major != BYTES {
+        return None;
+    }
+    bytes[head..].split_at_checked(length)
+}
+
+/// The tag of an item, if it has one.
+pub(crate) fn tag(bytes: &[u8]) -> Option<u64> {
+    let (major, tag, _) = head(bytes).ok()?;
+    (major == TAG).then_some(tag)
+}
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    /// Maps around the current item.
+    maps: usize,
+    /// Where the key of the outermost map is, under which the walk is.
+    claim: Option<Range<usize>>,
+    /// Keys of the maps around the current item.
+    keys: Vec<Range<usize>>,
+}
+
+impl Walk<'_> {
+    fn whole(&mut self) -> Result<(), CborProblem> {
+        if self.bytes.len() > MAX_TOKEN_BYTES {
+            return Err(CborProblem::TooLong);
+        }
+        self.item(0)?;
+        if self.position < self.bytes.len() {
+            return Err(CborProblem::TrailingBytes);
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, depth: usize) -> Result<(), CborProblem> {
+        if depth > MAX_DEPTH {
+            return Err(CborProblem::TooDeep);
+        }
+        let (major, value, head) = head(&self.bytes[self.position..])?;
+        match major {
+            UNSIGNED | NEGATIVE => self.position += head,
+            BYTES => self.string(head, value).map(drop)?,
+            TEXT => {
+                let text = self.string(head, value)?;
+                if core::str::from_utf8(&self.bytes[text]).is_err() {
+                    return Err(CborProblem::NotUtf8);
+                }
+            }
+            ARRAY => {
+                self.enter(head, value)?;
+                for _ in 0..value {
+                    self.item(depth + 1)?;
+                }
+            }
+            MAP => {
+                self.enter(head, value)?;
+                self.map(depth, value)?;
+            }
+            TAG => {
+                self.position += head;
+                self.item(depth + 1)?;
+            }
+            _ if value == FALSE || value == TRUE => self.position += head,
+            _ => return Err(CborProblem::SimpleValue),
+        }
+        Ok(())
+    }
+
+    /// Behind the head of an array or a map that can still be there in full.
+    fn enter(&mut self, head: usize, entries: u64) -> Result<(), CborProblem> {
+        if entries > MAX_ENTRIES {
+            return Err(CborProblem::TooManyEntries);
+        }
+        self.position += head;
+        Ok(())
+    }
+
+    /// Behind a string; where its content is.
+    fn string(&mut self, head: usize, length: u64) -> Result<Range<usize>, CborProblem> {
+        let start = self.position + head;
+        let end = usize::try_from(length)
+            .ok()
+            .and_then(|length| start.checked_add(length))
+            .filter(|end| *end <= self.bytes.len())
+            .ok_or(CborProblem::Truncated)?;
+        self.position = end;
+        Ok(start..end)
+    }
+
+    fn map(&mut self, depth: usize, entries: u64) -> Result<(), CborProblem> {
+        let first = self.keys.len();
+        self.maps += 1;
+        for _ in 0..entries {
+            let start = self.position;
+            let (major, _, _) = head(&self.bytes[start..])?;
+            if !matches!(major, UNSIGNED | NEGATIVE | TEXT) {
+                return Err(CborProblem::KeyType);
+            }
+            self.item(depth + 1)?;
+            let key = start..self.position;
+            if self.maps == 1 {
+                self.claim = Some(key.clone());
+            }
+            // Everything is in its shortest form, so equal keys have equal bytes.
+            let same =
+                |earlier: &Range<usize>| self.bytes[earlier.clone()] == self.bytes[key.clone()];
+            if self.keys[first..].iter().any(same) {
+                self.position = start;
+                return Err(CborProblem::DuplicateKey);
+            }
+            self.keys.push(key);
+            self.item(depth + 1)?;
+        }
+        self.maps -= 1;
+        if self.maps == 0 {
+            self.claim = None;
+        }
+        self.keys.truncate(first);
+        Ok(())
+    }
+}
+
+/// Major type, argument, and bytes of the head of an item.
+fn head(bytes: &[u8]) -> Result<(u8, u64, usize), CborProblem> {
+    const IN_ONE_BYTE: u8 = 24;
+    const INDEFINITE: u8 = 31;
+
+    let (&first, rest) = bytes.split_first().ok_or(CborProblem::Truncated)?;
+    let major = first >> 5;
+    let information = first & 0x1f;
+    if information < IN_ONE_BYTE {
+        return Ok((major, u64::from(information), 1));
+    }
+    let width = match information {
+        24..=27 => 1_usize << (information - IN_ONE_BYTE),
+        INDEFINITE if matches!(major, BYTES | TEXT | ARRAY | MAP) => {
+            return Err(CborProblem::IndefiniteLength);
+        }
+        _ => return Err(CborProblem::Reserved),
+    };
+    if major > TAG {
+        return Err(CborProblem::SimpleValue);
+    }
+    let argument = rest.get(..width).ok_or(CborProblem::Truncated)?;
+    let value = argument
+        .iter()
+        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    let shortest_from = match width {
+        1 => u64::from(IN_ONE_BYTE),
+        2 => 1 << 8,
+        4 => 1 << 16,
+        _ => 1 << 32,
+    };
+    if value < shortest_from {
+        return Err(CborProblem::NotShortest);
+    }
+    Ok((major, value, 1 + width))
+}
+
+/// A key as a person writes it.
+fn key_name(key: &[u8]) -> Option<String> {
+    let (major, value, head) = head(key).ok()?;
+    match major {
+        UNSIGNED => Some(alloc::format!("{value}")),
+        NEGATIVE => Some(alloc::format!("{}", -1 - i128::from(value))),
+        _ => core::str::from_utf8(&key[head..])
+            .ok()
+            .map(|text| alloc::format!("{text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
