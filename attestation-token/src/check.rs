@@ -22,6 +22,8 @@ pub enum Subject {
     Challenge,
     /// The machine is in a state in which nobody can look into a Realm.
     Lifecycle,
+    /// The machine is of a kind that reference values are for.
+    ImplementationId,
     /// The machine's firmware, one component each: its type, or its position.
     SoftwareComponent(String),
     /// Configuration of the machine.
@@ -46,6 +48,7 @@ impl fmt::Display for Subject {
             Self::Binding => f.write_str("binding"),
             Self::Challenge => f.write_str("challenge"),
             Self::Lifecycle => f.write_str("platform.lifecycle"),
+            Self::ImplementationId => f.write_str("platform.implementation-id"),
             Self::SoftwareComponent(name) => write!(f, "platform.software-component.{name}"),
             Self::PlatformConfig => f.write_str("platform.config"),
             Self::ManufacturingConfig => f.write_str("platform.manufacturing-config"),

@@ -18,7 +18,7 @@ const REALM: Claim = Claim {
     name: "cca-realm-delegated-token",
 };
 
-/// `CoAP` content format of an EAT in a CWT (RFC 9782).
+/// CoAP content format of an EAT in a CWT (RFC 9782).
 const EAT_CWT: u64 = 263;
 
 /// How the two tokens are held together.

@@ -5,8 +5,12 @@ use core::fmt;
 use crate::claims::HashValue;
 use crate::key::{KeyError, PublicKey};
 
+#[cfg(feature = "fast")]
+mod fast;
 #[cfg(feature = "rustcrypto")]
 mod rustcrypto;
+#[cfg(feature = "fast")]
+pub use fast::{AwsLc, AwsLcKey};
 #[cfg(feature = "rustcrypto")]
 pub use rustcrypto::{RustCrypto, SigningKey, VerifyingKey};
 

@@ -4,8 +4,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use ciborium::Value;
+#[cfg(feature = "appraisal")]
+use coset::AsCborValue as _;
 use coset::iana::EnumI64 as _;
-use coset::{AsCborValue as _, CborSerializable as _, CoseKey, CoseKeyBuilder, Label, iana};
+use coset::{CborSerializable as _, CoseKey, CoseKeyBuilder, Label, iana};
 
 use crate::cbor;
 use crate::crypto::{Algorithm, Curve};
@@ -122,6 +124,7 @@ impl PublicKey {
         Self::from_parsed(&key)
     }
 
+    #[cfg(feature = "appraisal")]
     /// A key from an entry of a `COSE_KeySet` that has been checked to be strict CBOR.
     pub(crate) fn from_cose_value(value: Value) -> Result<Self, KeyError> {
         let key = CoseKey::from_cbor_value(value).map_err(|_| KeyError::NotCoseKey)?;

@@ -13,17 +13,34 @@
 
 extern crate alloc;
 
+#[cfg(feature = "appraisal")]
+pub mod appraise;
 pub mod build;
 mod cbor;
 pub mod check;
 pub mod claims;
 mod collection;
 pub mod crypto;
+#[cfg(feature = "appraisal")]
+pub mod ear;
+#[cfg(feature = "appraisal")]
+pub mod encoding;
 mod error;
+#[cfg(feature = "appraisal")]
+pub mod json;
 pub mod key;
+#[cfg(feature = "appraisal")]
+pub mod policy;
+#[cfg(feature = "appraisal")]
+pub mod reference;
+#[cfg(feature = "rego")]
+pub mod rego;
+pub mod rim;
 mod sign1;
 mod token;
 pub mod trust;
+#[cfg(feature = "appraisal")]
+pub mod trustworthiness;
 mod verify;
 
 pub use cbor::{CborError, CborProblem, MAX_TOKEN_BYTES};

@@ -1,5 +1,8 @@
 //! Whom a verifier believes: public keys of machines.
 
+#[cfg(feature = "appraisal")]
+pub mod file;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 

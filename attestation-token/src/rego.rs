@@ -1,0 +1,161 @@
+//! The owner's policy in Rego.
+//!
+//! The policy is asked for `data.cca.allow`. Its input is what [`input`] makes: all claims of both
+//! parts under `platform` and `realm`, the checks under `checks`, whether the built-in rules would
+//! accept under `accepted`. It can refuse what the built-in rules accept; it cannot accept what
+//! they refuse, and it is not asked about tokens that are not trusted.
+//!
+//! ```rego
+//! package cca
+//!
+//! default allow := false
+//!
+//! allow if {
+//!     input.realm["cca-realm-personalization-value"] == data.owner
+//!     input.platform["cca-platform-lifecycle"] == 12291
+//! }
+//!
+//! reasons contains "another owner's Realm" if not allow
+//! ```
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroUsize;
+
+use regorus::utils::limits::PolicyLengthConfig;
+use regorus::{Engine, Value};
+
+use crate::appraise::Appraisal;
+use crate::check::{Check, Reason, Subject, Verdict};
+use crate::json;
+use crate::policy::MAX_BYTES;
+use crate::token::Token;
+
+/// The rule that decides.
+const ALLOW: &str = "data.cca.allow";
+/// A set of sentences that say why not. It need not be there.
+const REASONS: &str = "data.cca.reasons";
+/// Most reasons that are passed on.
+const MAX_REASONS: usize = 16;
+
+/// A policy, parsed once and used for any number of tokens.
+#[derive(Clone)]
+pub struct RegoPolicy(Engine);
+
+impl fmt::Debug for RegoPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RegoPolicy")
+    }
+}
+
+/// Why a policy cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RegoError {
+    /// Not text, or too long.
+    NotText,
+    /// Not Rego. Where and why.
+    Syntax(String),
+    /// There is no rule `allow` in package `cca`.
+    NoAllow,
+}
+
+impl fmt::Display for RegoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotText => f.write_str("not text, or too long"),
+            Self::Syntax(text) => f.write_str(text.trim()),
+            Self::NoAllow => f.write_str("no rule `allow` in `package cca`"),
+        }
+    }
+}
+
+impl core::error::Error for RegoError {}
+
+impl RegoPolicy {
+    /// Parses a policy. `name` is for error messages; `data` becomes the policy's `data`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not Rego, or has no rule `allow` in package `cca`.
+    pub fn parse(
+        name: &str,
+        policy: &[u8],
+        data: Option<serde_json::Value>,
+    ) -> Result<Self, RegoError> {
+        let text = core::str::from_utf8(policy).map_err(|_| RegoError::NotText)?;
+        let syntax = |error| RegoError::Syntax(alloc::format!("{error:#}"));
+        let max_file_bytes = NonZeroUsize::new(MAX_BYTES).unwrap_or(NonZeroUsize::MIN);
+        let mut engine = Engine::new();
+        engine.set_policy_length_config(PolicyLengthConfig {
+            max_file_bytes,
+            ..PolicyLengthConfig::default()
+        });
+        engine.set_strict_builtin_errors(true);
+        let package = engine
+            .add_policy(name.to_string(), text.to_string())
+            .map_err(syntax)?;
+        if package != "data.cca"
+            || !engine
+                .has_declared_rule_rooted_at(name, "allow")
+                .map_err(syntax)?
+        {
+            return Err(RegoError::NoAllow);
+        }
+        if let Some(data) = data {
+            engine.add_data(Value::from(data)).map_err(syntax)?;
+        }
+        Ok(Self(engine))
+    }
+
+    /// Asks the policy about a token, and adds its answer to the appraisal. What is not exactly
+    /// `true` is a refusal, errors included.
+    pub fn apply(&self, token: &Token, appraisal: &mut Appraisal) {
+        let subject = Subject::Policy("rego".to_string());
+        if !appraisal.is_trusted() {
+            appraisal.add(Check::new(subject, Verdict::NotChecked, Reason::NotTrusted));
+            return;
+        }
+        // Each evaluation has an engine of its own, so that none sees what another left.
+        let mut engine = self.0.clone();
+        engine.set_input(Value::from(input(token, appraisal)));
+        let (verdict, text) = match engine.eval_rule(ALLOW.to_string()) {
+            Ok(Value::Bool(true)) => (Verdict::Affirmed, "the policy allows it".to_string()),
+            Ok(_) => (Verdict::Failed, refusal(&mut engine)),
+            Err(error) => (Verdict::Failed, alloc::format!("the policy fails: {error}")),
+        };
+        appraisal.add(Check::new(subject, verdict, Reason::Policy(text)));
+    }
+}
+
+fn refusal(engine: &mut Engine) -> String {
+    let reasons: Vec<_> = match engine.eval_rule(REASONS.to_string()) {
+        Ok(Value::Set(reasons)) => reasons
+            .iter()
+            .filter_map(|reason| reason.as_string().ok())
+            .map(|reason| {
+                reason
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .collect::<String>()
+            })
+            .take(MAX_REASONS)
+            .collect(),
+        _ => Vec::new(),
+    };
+    if reasons.is_empty() {
+        "the policy does not allow it".to_string()
+    } else {
+        alloc::format!("the policy does not allow it: {}", reasons.join("; "))
+    }
+}
+
+/// What a policy decides on.
+pub fn input(token: &Token, appraisal: &Appraisal) -> serde_json::Value {
+    let mut input = json::token(token);
+    input["accepted"] = appraisal.is_accepted().into();
+    input["compared"] = appraisal.is_compared().into();
+    input["checks"] = json::checks(appraisal.checks());
+    input
+}
