@@ -1,6 +1,18 @@
 //! Tokens made here and elsewhere, good ones and bad ones.
 
+mod anchors;
+mod appraisal;
+mod bit_flips;
+mod claims;
+mod corim;
+mod cose;
+mod ear;
+mod encoding;
+mod forge;
 mod mistakes;
 mod published;
+mod references;
+mod rego;
 mod round_trip;
 mod samples;
+mod verification;
