@@ -294,6 +294,3 @@ fn key_name(key: &[u8]) -> Option<String> {
             .map(|text| alloc::format!("{text:?}")),
     }
 }
-
-#[cfg(test)]
-mod tests;

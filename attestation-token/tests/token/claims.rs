@@ -4,7 +4,7 @@ use attestation_token::claims::RealmProfile;
 use attestation_token::{ClaimProblem, DecodeError, Part, Problem, Token};
 use ciborium::Value;
 
-use crate::forge::{encode, entries};
+use crate::forge::{Entries, encode, entries};
 use crate::samples::Sample;
 
 const PLATFORM_OPTIONAL: [i64; 5] = [2400, 2403, 2404, 2405, 2406];
@@ -26,10 +26,7 @@ fn claim_error(token: &[u8]) -> (Part, String, ClaimProblem) {
 }
 
 /// Changes each claim in turn, in both parts of each sample, and passes on what came out.
-fn for_each_claim(
-    change: impl Fn(&mut Vec<(Value, Value)>, usize),
-    check: impl Fn(Part, i64, &Sample, &[u8]),
-) {
+fn for_each_claim(change: impl Fn(&mut Entries, usize), check: impl Fn(Part, i64, &Sample, &[u8])) {
     for sample in samples() {
         for part in [Part::Platform, Part::Realm] {
             let payload = match part {
@@ -267,7 +264,7 @@ fn every_lifecycle_of_the_table_is_decoded() {
 fn components_are_as_strict_as_claims() {
     let sample = Sample::v2024();
     let original = entries(&sample.platform.encode());
-    let components = |change: &dyn Fn(&mut Vec<(Value, Value)>)| {
+    let components = |change: &dyn Fn(&mut Entries)| {
         let mut claims = original.clone();
         for (key, value) in &mut claims {
             if *key == Value::from(2399) {
@@ -330,7 +327,7 @@ fn profiles_that_are_not_known_are_named_and_drafts_are_told_apart() {
 fn realm_keys_that_are_not_one_are_named() {
     let sample = Sample::new();
     let key = entries(sample.realm.public_key.encoded());
-    let cose = |change: &dyn Fn(&mut Vec<(Value, Value)>)| {
+    let cose = |change: &dyn Fn(&mut Entries)| {
         let mut key = key.clone();
         change(&mut key);
         Value::Bytes(encode(&Value::Map(key)))

@@ -15,8 +15,11 @@ pub(crate) fn encode(value: &Value) -> Vec<u8> {
     bytes
 }
 
+/// The entries of a map.
+pub(crate) type Entries = Vec<(Value, Value)>;
+
 /// The entries of a payload.
-pub(crate) fn entries(payload: &[u8]) -> Vec<(Value, Value)> {
+pub(crate) fn entries(payload: &[u8]) -> Entries {
     let value: Value = ciborium::from_reader(payload).unwrap();
     value.into_map().unwrap()
 }
