@@ -178,7 +178,7 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
-            Self::NoReferenceValue => f.write_str("no reference value: not compared"),
+            Self::NoReferenceValue => f.write_str("no reference value"),
             Self::Absent => f.write_str("has a reference value, but is not in the token"),
             Self::NotTrusted => f.write_str("not looked at: the token is not trusted"),
             Self::NoChallenge => f.write_str("no challenge given: the token may be an old one"),

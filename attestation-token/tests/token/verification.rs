@@ -10,7 +10,7 @@ use attestation_token::{
 };
 
 use crate::forge::{ES384, no_header, sign1};
-use crate::samples::{CHALLENGE, Sample, key, verifier};
+use crate::samples::{CHALLENGE, IMPLEMENTATION_ID, Sample, key, verifier};
 
 /// Verdict and reason of one check.
 fn outcome(verification: &Verification, subject: &Subject) -> (Verdict, Reason) {
@@ -271,6 +271,25 @@ fn the_key_of_a_machine_is_the_only_one_for_it() {
     };
     let any = TrustAnchor::from(sample.platform_key.public_key());
     let verification = verifier([own, of_the_kind, any]).verify(&token, Some(&CHALLENGE));
+    assert!(!verification.is_trusted());
+}
+
+#[test]
+fn a_key_for_another_kind_of_machine_is_not_tried() {
+    let sample = Sample::new();
+    let token = Token::decode(&sample.token()).unwrap();
+    let with = |implementation_id, key| TrustAnchor {
+        identity: Identity {
+            instance_id: Some(sample.platform.instance_id),
+            implementation_id: Some(implementation_id),
+        },
+        key,
+    };
+    let verification = verifier([
+        with([0x18; 32], sample.platform_key.public_key()),
+        with(IMPLEMENTATION_ID, key(Curve::P384, 9).public_key()),
+    ])
+    .verify(&token, Some(&CHALLENGE));
     assert!(!verification.is_trusted());
 }
 
