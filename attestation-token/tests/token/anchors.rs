@@ -172,6 +172,12 @@ fn what_is_not_a_key_is_refused_with_a_reason() {
         let other = pem.replace("PUBLIC KEY", label);
         assert_eq!(error(&other), AnchorFileError::PemLabel(label.into()));
     }
+    // A point of P-256 that claims to be on P-384.
+    let mismatch = "-----BEGIN PUBLIC KEY-----
+MFYwEAYHKoZIzj0CAQYFK4EEACIDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg
+9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==
+-----END PUBLIC KEY-----";
+    assert_eq!(error(mismatch), KeyError::NotAPoint.into());
     for other in ["", "hello", "\u{feff}", "AAAA"] {
         assert_eq!(error(other), AnchorFileError::Unknown);
     }
