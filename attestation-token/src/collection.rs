@@ -72,13 +72,12 @@ impl Collection {
             part: Part::Collection,
             problem,
         };
-        cbor::check(bytes).map_err(|error| fail(Problem::Cbor(error)))?;
-        let not_a_collection = || fail(Problem::NotACollection(cbor::tag(bytes)));
-        let value: Value = ciborium::from_reader(bytes).map_err(|_| not_a_collection())?;
+        let value = cbor::decode(bytes).map_err(|error| fail(Problem::Cbor(error)))?;
         let (wrapper, map) = match value {
             Value::Tag(tag, map) if tag == Wrapper::Cca.tag() => (Wrapper::Cca, *map),
             Value::Tag(tag, map) if tag == Wrapper::Cmw.tag() => (Wrapper::Cmw, *map),
-            _ => return Err(not_a_collection()),
+            Value::Tag(other, _) => return Err(fail(Problem::NotACollection(Some(other)))),
+            _ => return Err(fail(Problem::NotACollection(None))),
         };
         let mut map = ClaimMap::from_value(Part::Collection, String::new(), map)
             .ok_or_else(|| fail(Problem::NotClaims))?;

@@ -4,10 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use ciborium::Value;
-#[cfg(feature = "appraisal")]
-use coset::AsCborValue as _;
 use coset::iana::EnumI64 as _;
-use coset::{CborSerializable as _, CoseKey, CoseKeyBuilder, Label, iana};
+use coset::{AsCborValue as _, CborSerializable as _, CoseKey, CoseKeyBuilder, Label, iana};
 
 use crate::cbor;
 use crate::crypto::{Algorithm, Curve};
@@ -119,13 +117,11 @@ impl PublicKey {
     ///
     /// If the bytes are not strict CBOR, or not an elliptic-curve key for verifying.
     pub fn from_cose_key(bytes: &[u8]) -> Result<Self, KeyError> {
-        cbor::check(bytes).map_err(|_| KeyError::NotCoseKey)?;
-        let key = CoseKey::from_slice(bytes).map_err(|_| KeyError::NotCoseKey)?;
-        Self::from_parsed(&key)
+        let value = cbor::decode(bytes).map_err(|_| KeyError::NotCoseKey)?;
+        Self::from_cose_value(value)
     }
 
-    #[cfg(feature = "appraisal")]
-    /// A key from an entry of a `COSE_KeySet` that has been checked to be strict CBOR.
+    /// A key from strict CBOR.
     pub(crate) fn from_cose_value(value: Value) -> Result<Self, KeyError> {
         let key = CoseKey::from_cbor_value(value).map_err(|_| KeyError::NotCoseKey)?;
         Self::from_parsed(&key)

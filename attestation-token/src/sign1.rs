@@ -2,19 +2,16 @@
 
 use alloc::vec::Vec;
 
+use ciborium::Value;
 use coset::iana::EnumI64 as _;
-use coset::{
-    CoseError, CoseSign1, Header, RegisteredLabelWithPrivate, TaggedCborSerializable as _,
-};
+use coset::{AsCborValue as _, CoseError, CoseSign1, Header, RegisteredLabelWithPrivate};
 
 use crate::cbor;
 use crate::crypto::Algorithm;
 use crate::error::{DecodeError, Part, Problem};
 
-/// The first byte of something with tag 18.
-const TAGGED: u8 = 0xd2;
-/// The first byte of an array of four entries.
-const ARRAY_OF_4: u8 = 0x84;
+/// The tag of a `COSE_Sign1`.
+const TAG: u64 = 18;
 
 /// A signed payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,20 +30,22 @@ impl Sign1 {
     }
 
     fn decode_inner(bytes: &[u8]) -> Result<Self, Problem> {
-        cbor::check(bytes).map_err(Problem::Cbor)?;
-        if bytes.first() != Some(&TAGGED) {
-            return Err(Problem::NotSign1(cbor::tag(bytes)));
-        }
-        // Inside the first byte string are headers that are parsed together with the rest.
-        let protected = match bytes.get(1..) {
-            Some([ARRAY_OF_4, rest @ ..]) => cbor::split_byte_string(rest),
-            _ => None,
+        let value = cbor::decode(bytes).map_err(Problem::Cbor)?;
+        let sign1 = match value {
+            Value::Tag(TAG, sign1) => *sign1,
+            Value::Tag(other, _) => return Err(Problem::NotSign1(Some(other))),
+            _ => return Err(Problem::NotSign1(None)),
         };
-        let (protected, _) = protected.ok_or(Problem::Sign1)?;
+        // Inside the first byte string are headers that are parsed together with the rest.
+        let protected = sign1
+            .as_array()
+            .and_then(|array| array.first())
+            .and_then(Value::as_bytes)
+            .ok_or(Problem::Sign1)?;
         if !protected.is_empty() {
-            cbor::check(protected).map_err(Problem::Cbor)?;
+            cbor::decode(protected).map_err(Problem::Cbor)?;
         }
-        let sign1 = CoseSign1::from_tagged_slice(bytes).map_err(|error| match error {
+        let sign1 = CoseSign1::from_cbor_value(sign1).map_err(|error| match error {
             CoseError::UnregisteredIanaValue | CoseError::UnregisteredIanaNonPrivateValue => {
                 Problem::AlgorithmUnknown(None)
             }

@@ -29,8 +29,7 @@ impl ClaimMap {
     /// The claims in the payload of a token.
     pub(crate) fn from_payload(part: Part, payload: &[u8]) -> Result<Self, DecodeError> {
         let fail = |problem| DecodeError { part, problem };
-        cbor::check(payload).map_err(|error| fail(Problem::Cbor(error)))?;
-        let value = ciborium::from_reader(payload).map_err(|_| fail(Problem::NotClaims))?;
+        let value = cbor::decode(payload).map_err(|error| fail(Problem::Cbor(error)))?;
         Self::from_value(part, String::new(), value).ok_or(fail(Problem::NotClaims))
     }
 

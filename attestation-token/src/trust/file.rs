@@ -251,8 +251,7 @@ fn key_from_jwk(jwk: &Jwk) -> Result<PublicKey, KeyError> {
 }
 
 fn parse_cbor(bytes: &[u8]) -> Result<Vec<TrustAnchor>, AnchorFileError> {
-    cbor::check(bytes).map_err(|_| AnchorFileError::Unknown)?;
-    let value = ciborium::from_reader(bytes).map_err(|_| AnchorFileError::Unknown)?;
+    let value = cbor::decode(bytes).map_err(|_| AnchorFileError::Unknown)?;
     let keys = match value {
         ciborium::Value::Array(keys) => keys,
         key @ ciborium::Value::Map(_) => alloc::vec![key],
