@@ -2,6 +2,7 @@
 
 mod anchors;
 mod appraisal;
+mod back_ends;
 mod bit_flips;
 mod claims;
 mod corim;
