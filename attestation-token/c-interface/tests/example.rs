@@ -33,8 +33,8 @@ fn library() -> PathBuf {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            name.starts_with("libcca_token") && name.ends_with(".a")
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            name.starts_with("libcca_token") && path.extension().is_some_and(|kind| kind == "a")
         })
         .collect();
     found.sort_by_key(|path| path.metadata().unwrap().modified().unwrap());
