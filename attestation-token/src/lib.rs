@@ -53,3 +53,8 @@ pub use key::PublicKey;
 pub use token::{PlatformToken, RealmToken, Token};
 pub use trust::{TrustAnchor, TrustAnchors};
 pub use verify::{Challenge, Verification, Verifier};
+
+/// The example in the README compiles.
+#[cfg(all(doctest, feature = "appraisal", feature = "rustcrypto"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -21,9 +21,10 @@
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroUsize;
+use core::num::{NonZeroU32, NonZeroUsize};
+use core::time::Duration;
 
-use regorus::utils::limits::PolicyLengthConfig;
+use regorus::utils::limits::{ExecutionTimerConfig, PolicyLengthConfig};
 use regorus::{Engine, Value};
 
 use crate::appraise::Appraisal;
@@ -38,6 +39,13 @@ const ALLOW: &str = "data.cca.allow";
 const REASONS: &str = "data.cca.reasons";
 /// Most reasons that are passed on.
 const MAX_REASONS: usize = 16;
+/// Brackets inside brackets. The time that the parser takes doubles with each.
+const MAX_NESTING: usize = 12;
+/// Longest time for one token. Kept only where there is a clock: feature `rego-time-limit`.
+const TIME_LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
+    limit: Duration::from_secs(1),
+    check_interval: NonZeroU32::new(1000).unwrap(),
+};
 
 /// A policy, parsed once and used for any number of tokens.
 #[derive(Clone)]
@@ -55,6 +63,8 @@ impl fmt::Debug for RegoPolicy {
 pub enum RegoError {
     /// Not text, or too long.
     NotText,
+    /// Brackets inside brackets, more than anybody can read.
+    TooDeep,
     /// Not Rego. Where and why.
     Syntax(String),
     /// There is no rule `allow` in package `cca`.
@@ -65,6 +75,7 @@ impl fmt::Display for RegoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotText => f.write_str("not text, or too long"),
+            Self::TooDeep => write!(f, "more than {MAX_NESTING} brackets inside brackets"),
             Self::Syntax(text) => f.write_str(text.trim()),
             Self::NoAllow => f.write_str("no rule `allow` in `package cca`"),
         }
@@ -85,6 +96,9 @@ impl RegoPolicy {
         data: Option<serde_json::Value>,
     ) -> Result<Self, RegoError> {
         let text = core::str::from_utf8(policy).map_err(|_| RegoError::NotText)?;
+        if nesting(text) > MAX_NESTING {
+            return Err(RegoError::TooDeep);
+        }
         let syntax = |error| RegoError::Syntax(alloc::format!("{error:#}"));
         let max_file_bytes = NonZeroUsize::new(MAX_BYTES).unwrap_or(NonZeroUsize::MIN);
         let mut engine = Engine::new();
@@ -92,6 +106,7 @@ impl RegoPolicy {
             max_file_bytes,
             ..PolicyLengthConfig::default()
         });
+        engine.set_execution_timer_config(TIME_LIMIT);
         engine.set_strict_builtin_errors(true);
         let package = engine
             .add_policy(name.to_string(), text.to_string())
@@ -127,6 +142,39 @@ impl RegoPolicy {
         };
         appraisal.add(Check::new(subject, verdict, Reason::Policy(text)));
     }
+}
+
+/// How many brackets are open at most, not counting those in strings and comments.
+fn nesting(text: &str) -> usize {
+    let mut open = 0_usize;
+    let mut most = 0;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '(' | '[' | '{' => {
+                open += 1;
+                most = most.max(open);
+            }
+            ')' | ']' | '}' => open = open.saturating_sub(1),
+            '#' => {
+                characters.by_ref().find(|c| *c == '\n');
+            }
+            '`' => {
+                characters.by_ref().find(|c| *c == '`');
+            }
+            '"' => loop {
+                match characters.next() {
+                    // What is escaped does not end the string.
+                    Some('\\') => drop(characters.next()),
+                    // A string does not go on behind its line.
+                    Some('"' | '\n') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    most
 }
 
 fn refusal(engine: &mut Engine) -> String {

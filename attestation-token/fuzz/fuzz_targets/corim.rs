@@ -1,0 +1,36 @@
+//! Bytes as CoRIM.
+#![no_main]
+
+use attestation_token::Curve;
+use attestation_token::crypto::{RustCrypto, SigningKey};
+use attestation_token::reference::corim::{is_corim, parse, parse_signed, write};
+use libfuzzer_sys::fuzz_target;
+
+/// After the beginning and before the end of what seeds are valid for.
+const NOW: i64 = 1_800_000_000;
+
+fuzz_target!(|bytes: &[u8]| {
+    match parse(bytes, NOW) {
+        Ok(endorsements) => {
+            if let Ok(documents) = write(&endorsements.references, "fuzz") {
+                let documents = [documents.platform, documents.realm];
+                for document in documents.into_iter().flatten() {
+                    assert!(is_corim(&document));
+                    let again = parse(&document, NOW).unwrap().references;
+                    let all = &endorsements.references;
+                    assert!(
+                        again.platforms.is_empty() || again.platforms.len() == all.platforms.len()
+                    );
+                    assert!(again.realms.is_empty() || again.realms == all.realms);
+                }
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    // A key that signed nothing.
+    let scalar = [0x22; 48];
+    let key = SigningKey::from_scalar(Curve::P384, &scalar)
+        .unwrap()
+        .public_key();
+    assert!(parse_signed(bytes, NOW, &RustCrypto, &key).is_err());
+});
