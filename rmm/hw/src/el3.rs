@@ -1,5 +1,7 @@
 //! Calls to EL3 (RMM-EL3 interface).
 
+pub mod attestation;
+
 use core::arch::asm;
 
 use rmm_abi::el3::{BootCode, ServiceCode, fid};

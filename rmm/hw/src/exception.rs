@@ -3,25 +3,28 @@
 use core::arch::global_asm;
 use core::fmt;
 
-use crate::{memory, park};
+use crate::{memory, park, workroom};
 
 global_asm!(include_str!("vectors.S"));
 
 /// Registers at an exception, as `vectors.S` saves them.
+#[derive(Clone, Copy)]
 #[repr(C)]
-struct Frame {
-    x: [u64; 31],
-    elr: u64,
-    spsr: u64,
+pub(crate) struct Frame {
+    pub(crate) x: [u64; 31],
+    pub(crate) elr: u64,
+    pub(crate) spsr: u64,
     esr: u64,
     far: u64,
-    sp: u64,
+    pub(crate) sp: u64,
 }
 
 const _: () = assert!(size_of::<Frame>() == 36 * 8);
 
 /// Synchronous exception of the RMM itself: vector 0.
 const SYNCHRONOUS_OF_RMM: u64 = 0;
+/// Interrupts of the RMM itself, which are unmasked in the workroom only: vectors 1 and 2.
+const INTERRUPTS_OF_RMM: core::ops::RangeInclusive<u64> = 1..=2;
 
 /// `ESR_EL2.DFSC`.
 const FAULT_STATUS: u64 = 0x3f;
@@ -37,6 +40,9 @@ extern "C" fn rmm_exception(frame: &mut Frame, vector: u64) {
         && let Some(next) = memory::recovery(frame.elr, frame.esr & FAULT_STATUS)
     {
         frame.elr = next;
+        return;
+    }
+    if INTERRUPTS_OF_RMM.contains(&vector) && workroom::put_aside(frame) {
         return;
     }
     park::give_up(format_args!("exception, {}", Report { frame, vector }))

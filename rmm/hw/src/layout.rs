@@ -8,7 +8,7 @@
 //! | [`IMAGE`] | the image: text, read-only data, data and zeroed data with the boot stack |
 //! | [`DEVICES`] | shared page, console, probe window |
 //! | [`TABLES`] | translation tables that are made at boot |
-//! | [`PER_CPU`] | for each CPU: guard, stack, guard, exception stack, guard, slots |
+//! | [`PER_CPU`] | for each CPU: guard, stack, guard, exception stack, guard, slots, tables of the lower half |
 //! | [`RECORDS`] | granule records |
 
 /// CPUs that there is room for.
@@ -51,6 +51,10 @@ pub const EXCEPTION_STACK_SIZE: u64 = 2 * PAGE;
 pub const SLOTS: u64 = EXCEPTION_STACK + EXCEPTION_STACK_SIZE + PAGE;
 /// Granules that a CPU can have mapped at once.
 pub const SLOT_COUNT: usize = 8;
+/// Offset of the tables of a CPU's lower half: level 2, then level 3 (see [`crate::workroom`]).
+pub const LOWER_HALF_TABLES: u64 = SLOTS + SLOT_COUNT as u64 * PAGE;
+/// Bytes of these tables.
+pub const LOWER_HALF_TABLES_SIZE: u64 = 2 * PAGE;
 
 /// Granule records. The first one is at the same offset in a 2 MiB block as in physical memory,
 /// so that most of them can be mapped by blocks.
@@ -68,8 +72,9 @@ const _: () = {
 /// Size of a page.
 pub const PAGE: u64 = 4096;
 
-/// Physical memory for the stacks of one CPU, in bytes.
-pub const STACK_MEMORY_PER_CPU: u64 = STACK_SIZE + EXCEPTION_STACK_SIZE;
+/// Physical memory for stacks and lower half tables of one CPU, in bytes.
+pub const STACK_MEMORY_PER_CPU: u64 =
+    STACK_SIZE + EXCEPTION_STACK_SIZE + LOWER_HALF_TABLES_SIZE;
 
 /// CPUs whose stacks and slots one level 3 table translates.
 const CPUS_PER_TABLE: u64 = WINDOW_SIZE >> PER_CPU_SHIFT;
@@ -90,7 +95,7 @@ pub const MEMORY_PER_CPU: u64 = STACK_MEMORY_PER_CPU + PAGE / CPUS_PER_TABLE;
 pub const FIXED_MEMORY: u64 = (FIXED_TABLES + 2) * PAGE;
 
 const _: () = {
-    assert!(SLOTS + SLOT_COUNT as u64 * PAGE < 1 << PER_CPU_SHIFT);
+    assert!(LOWER_HALF_TABLES + LOWER_HALF_TABLES_SIZE < 1 << PER_CPU_SHIFT);
     assert!(PER_CPU + (MAX_CPUS << PER_CPU_SHIFT) <= RECORDS);
     assert!(table_pages(MAX_CPUS) * PAGE <= WINDOW_SIZE);
 };

@@ -77,6 +77,9 @@ pub mod translation;
 pub mod vector_state;
 
 #[cfg(target_os = "none")]
+pub mod workroom;
+
+#[cfg(target_os = "none")]
 mod entry;
 
 #[cfg(target_os = "none")]

@@ -30,6 +30,9 @@ pub(crate) const TCR: u64 = 16
 
 /// No walks for the lower half (EPD0).
 pub(crate) const TCR_UPPER_ONLY: u64 = 1 << 7;
+/// T0SZ of the lower half once each CPU has one: 30 bits, from level 2.
+const LOWER_HALF_SIZE: u64 = 64 - 30;
+const T0SZ: u64 = 0x3f;
 
 /// Bits of the physical addresses that the tables can express.
 pub const ADDRESS_BITS: u8 = 48;
@@ -356,6 +359,66 @@ unsafe fn write(table: *mut Table, index: usize, descriptor: u64) {
 fn barrier() {
     // SAFETY: barriers only order.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Gives the CPU that calls a lower half, empty but for one level 3 table, whose entries translate
+/// [`WINDOW_SIZE`] bytes from that address on. Where these entries are; `None` when the tables are
+/// not mapped.
+///
+/// # Safety
+///
+/// `cpu` must be the number of the CPU that calls, and nothing be using its lower half.
+pub(crate) unsafe fn use_lower_half(cpu: u32) -> Option<*mut u64> {
+    let level2 = layout::PER_CPU
+        + (u64::from(cpu) << layout::PER_CPU_SHIFT)
+        + layout::LOWER_HALF_TABLES;
+    let level3 = level2 + PAGE;
+    let (level2_at, level3_at) = (translate(level2, true)?, translate(level3, true)?);
+    let (level2, level3) = (level2 as *mut Table, level3 as *mut Table);
+    // SAFETY: both pages are mapped for this, and by the contract of this function nobody uses
+    // them. The tables are complete before the register names them.
+    unsafe {
+        ptr::write_bytes(level2, 0, 1);
+        ptr::write_bytes(level3, 0, 1);
+        write(level2, 1, level3_at | PAGE_OR_TABLE);
+        asm!(
+            "dsb ish",
+            "msr ttbr0_el2, {table}",
+            "mrs {control}, tcr_el2",
+            "bic {control}, {control}, {cleared}",
+            "orr {control}, {control}, {size}",
+            "msr tcr_el2, {control}",
+            "isb",
+            "tlbi alle2",
+            "dsb nsh",
+            "isb",
+            table = in(reg) level2_at,
+            control = out(reg) _,
+            cleared = in(reg) T0SZ | TCR_UPPER_ONLY,
+            size = in(reg) LOWER_HALF_SIZE,
+            options(nostack, preserves_flags),
+        );
+    }
+    // SAFETY: a pointer to the table's first entry.
+    Some(unsafe { (&raw mut (*level3).0).cast() })
+}
+
+/// Drops what this CPU's TLB holds for some addresses of the RMM.
+pub(crate) fn forget_each(addresses: impl Iterator<Item = u64>) {
+    // SAFETY: as in `forget`.
+    unsafe { asm!("dsb nshst", options(nostack, preserves_flags)) };
+    for address in addresses {
+        // SAFETY: as above.
+        unsafe {
+            asm!(
+                "tlbi vale2, {page}",
+                page = in(reg) (address >> 12) & 0xfff_ffff_ffff,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+    // SAFETY: as above.
+    unsafe { asm!("dsb nsh", "isb", options(nostack, preserves_flags)) };
 }
 
 /// Drops what this CPU's TLB holds for an address of the RMM.

@@ -307,6 +307,11 @@ fn prepare_memory(
                 layout::EXCEPTION_STACK_SIZE,
                 share + layout::STACK_SIZE,
             ),
+            (
+                layout::LOWER_HALF_TABLES,
+                layout::LOWER_HALF_TABLES_SIZE,
+                share + layout::STACK_SIZE + layout::EXCEPTION_STACK_SIZE,
+            ),
         ] {
             let base = GranuleAddress::new(at).ok_or(MapError::AddressTooHigh)?;
             tables.map_memory(window + offset, Region { base, size })?;

@@ -1,0 +1,121 @@
+//! What EL3 gives the RMM to attest with: the realm attestation key and the platform token.
+//!
+//! Both come through the page that RMM and EL3 share, during cold boot, before any other CPU could use
+//! the page.
+
+use core::ptr;
+
+use rmm_abi::el3::{CURVE_P384, P384_SCALAR_SIZE, ServiceCode, fid};
+use rmm_core::granule::GranuleAddress;
+
+use super::smc;
+use crate::layout::{self, PAGE};
+
+/// The page shared with EL3, mapped at [`layout::SHARED_PAGE`].
+#[derive(Debug)]
+pub struct SharedPage {
+    address: GranuleAddress,
+}
+
+/// Calls in a row that EL3 may put off.
+const MOST_ATTEMPTS: usize = 1000;
+
+impl SharedPage {
+    /// The shared page.
+    ///
+    /// # Safety
+    ///
+    /// The page must be mapped at [`layout::SHARED_PAGE`], and nobody else use it while this
+    /// lives.
+    pub unsafe fn new(address: GranuleAddress) -> Self {
+        Self { address }
+    }
+
+    /// Asks for the private part of the realm attestation key: a scalar of P-384, most significant
+    /// byte first. No copy stays in the shared page.
+    ///
+    /// # Errors
+    ///
+    /// The code of EL3; [`ServiceCode::Invalid`] when its answer is no key of that size.
+    pub fn realm_attestation_key(
+        &mut self,
+        key: &mut [u8; P384_SCALAR_SIZE],
+    ) -> Result<(), ServiceCode> {
+        let [size, _] = self.call(fid::ATTEST_GET_REALM_KEY, PAGE, CURVE_P384)?;
+        let result = if size == key.len() as u64 {
+            self.read(key);
+            Ok(())
+        } else {
+            Err(ServiceCode::Invalid)
+        };
+        self.clear();
+        result
+    }
+
+    /// Asks for a platform token over a challenge of 32, 48 or 64 bytes. Its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The code of EL3; [`ServiceCode::NoMemory`] when the token does not fit,
+    /// [`ServiceCode::Invalid`] when EL3's sizes make no sense.
+    pub fn platform_token(
+        &mut self,
+        challenge: &[u8],
+        token: &mut [u8],
+    ) -> Result<usize, ServiceCode> {
+        for (offset, &byte) in challenge.iter().enumerate() {
+            // SAFETY: the page is mapped and ours (`new`), and a challenge is shorter than it.
+            unsafe {
+                ptr::write_volatile((layout::SHARED_PAGE as *mut u8).add(offset), byte);
+            }
+        }
+        let mut challenge_size = challenge.len() as u64;
+        let mut filled = 0;
+        loop {
+            let [size, remaining] =
+                self.call(fid::ATTEST_GET_PLATFORM_TOKEN, PAGE, challenge_size)?;
+            challenge_size = 0;
+            let size = usize::try_from(size)
+                .ok()
+                .filter(|size| (1..=PAGE as usize).contains(size))
+                .ok_or(ServiceCode::Invalid)?;
+            let piece = token
+                .get_mut(filled..)
+                .and_then(|rest| rest.get_mut(..size))
+                .ok_or(ServiceCode::NoMemory)?;
+            self.read(piece);
+            filled += size;
+            if remaining == 0 {
+                return Ok(filled);
+            }
+        }
+    }
+
+    /// Makes a call over the whole page, again while EL3 is busy. X1 and X2 of the answer.
+    fn call(&mut self, function: u64, size: u64, argument: u64) -> Result<[u64; 2], ServiceCode> {
+        for _ in 0..MOST_ATTEMPTS {
+            let registers = [function, self.address.get(), size, argument, 0, 0, 0, 0];
+            let [x0, x1, x2, ..] = smc(registers);
+            match ServiceCode::from_word(x0) {
+                ServiceCode::Ok => return Ok([x1, x2]),
+                ServiceCode::Again => {}
+                code => return Err(code),
+            }
+        }
+        Err(ServiceCode::Again)
+    }
+
+    fn read(&self, into: &mut [u8]) {
+        for (offset, byte) in into.iter_mut().enumerate() {
+            // SAFETY: the page is mapped and ours (`new`); callers read no more than a page.
+            *byte = unsafe { ptr::read_volatile((layout::SHARED_PAGE as *const u8).add(offset)) };
+        }
+    }
+
+    fn clear(&mut self) {
+        for word in 0..PAGE as usize / size_of::<u64>() {
+            // SAFETY: the page is mapped and ours (`new`).
+            unsafe { ptr::write_volatile((layout::SHARED_PAGE as *mut u64).add(word), 0) };
+        }
+    }
+}
