@@ -16,7 +16,7 @@ use attestation_token::appraise::appraise;
 use attestation_token::crypto::RustCrypto;
 use attestation_token::policy::Policy;
 use attestation_token::reference::extract::from_token;
-use attestation_token::{Crypto, Token, TrustAnchors, Verifier};
+use attestation_token::{Crypto, Token, TrustAnchors, VerifiedPlatforms, Verifier};
 
 use samples::{CHALLENGE, Sample, component};
 
@@ -33,6 +33,8 @@ struct Result {
     name: &'static str,
     tokens_per_second: f64,
     raw_per_second: f64,
+    /// Tokens of machines whose platform token was verified before.
+    remembered_per_second: f64,
 }
 
 impl Result {
@@ -93,19 +95,68 @@ fn measure<C: Crypto>(name: &'static str, new: impl Fn() -> C) -> Result {
             crypto.verify(key, black_box(message), signature).unwrap();
         }
     };
-    // In turns, so that a disturbance hits both.
-    let mut best = [Duration::MAX; 2];
+    let mut memory = VerifiedPlatforms::new(1);
+    let mut remembered = || {
+        let token = Token::decode(black_box(&bytes)).unwrap();
+        let verification = verifier.verify_with(&token, Some(&CHALLENGE), &mut memory);
+        assert!(appraise(&token, &verification, &references, &policy).is_accepted());
+    };
+    // In turns, so that a disturbance hits all.
+    let mut best = [Duration::MAX; 3];
     for _ in 0..ROUNDS {
         best[0] = best[0].min(round(whole));
         best[1] = best[1].min(round(raw));
+        best[2] = best[2].min(round(&mut remembered));
     }
-    let [tokens_per_second, raw_per_second] =
+    let [tokens_per_second, raw_per_second, remembered_per_second] =
         best.map(|time| f64::from(TOKENS) / time.as_secs_f64());
     Result {
         name,
         tokens_per_second,
         raw_per_second,
+        remembered_per_second,
     }
+}
+
+/// A table for people.
+fn print_table(results: &[Result]) {
+    println!("full-chain verifications on one core: two ES384 signatures and appraisal");
+    println!("back-end    tokens/s  raw pairs/s  ratio  remembered/s");
+    for result in results {
+        println!(
+            "{:10}  {:8.0}  {:11.0}  {:5.3}  {:12.0}",
+            result.name,
+            result.tokens_per_second,
+            result.raw_per_second,
+            result.ratio(),
+            result.remembered_per_second
+        );
+    }
+    println!("raw pairs: two P-384 verifications and nothing else; remembered: the platform token");
+    println!(
+        "was verified before; targets: ratio {LEAST_RATIO}, {LEAST_FAST} tokens/s with aws-lc"
+    );
+}
+
+fn print_json(results: &[Result]) {
+    let results: Vec<_> = results
+        .iter()
+        .map(|result| {
+            serde_json::json!({
+                "back-end": result.name,
+                "tokens-per-second": result.tokens_per_second.round(),
+                "raw-pairs-per-second": result.raw_per_second.round(),
+                "remembered-per-second": result.remembered_per_second.round(),
+                "ratio": (result.ratio() * 1000.0).round() / 1000.0,
+            })
+        })
+        .collect();
+    let targets =
+        serde_json::json!({ "ratio": LEAST_RATIO, "aws-lc-tokens-per-second": LEAST_FAST });
+    println!(
+        "{}",
+        serde_json::json!({ "verification": results, "targets": targets })
+    );
 }
 
 fn main() -> ExitCode {
@@ -115,29 +166,15 @@ fn main() -> ExitCode {
     #[cfg(feature = "fast")]
     results.push(measure("aws-lc", || attestation_token::crypto::AwsLc));
 
-    let mut missed = false;
-    for result in &results {
-        if asked("--json") {
-            println!(
-                "{{\"back-end\": \"{}\", \"tokens-per-second\": {:.0}, \"raw-per-second\": {:.0}, \
-                 \"ratio\": {:.3}}}",
-                result.name,
-                result.tokens_per_second,
-                result.raw_per_second,
-                result.ratio()
-            );
-        } else {
-            println!(
-                "{:10}  {:6.0} whole tokens/s  {:6.0} × two P-384 verifications/s  ratio {:.3}",
-                result.name,
-                result.tokens_per_second,
-                result.raw_per_second,
-                result.ratio()
-            );
-        }
-        missed |= result.ratio() < LEAST_RATIO;
-        missed |= result.name == "aws-lc" && result.tokens_per_second < LEAST_FAST;
+    if asked("--json") {
+        print_json(&results);
+    } else {
+        print_table(&results);
     }
+    let missed = results.iter().any(|result| {
+        result.ratio() < LEAST_RATIO
+            || (result.name == "aws-lc" && result.tokens_per_second < LEAST_FAST)
+    });
     if missed && asked("--check") {
         eprintln!("a target is missed: ratio {LEAST_RATIO}, {LEAST_FAST} tokens/s with aws-lc");
         return ExitCode::FAILURE;

@@ -95,13 +95,13 @@ impl fmt::Display for CborError {
 impl core::error::Error for CborError {}
 
 /// Major types (RFC 8949, section 3.1).
-const UNSIGNED: u8 = 0;
+pub(crate) const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
+pub(crate) const BYTES: u8 = 2;
 const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const TAG: u8 = 6;
+pub(crate) const ARRAY: u8 = 4;
+pub(crate) const MAP: u8 = 5;
+pub(crate) const TAG: u8 = 6;
 
 const FALSE: u64 = 20;
 const TRUE: u64 = 21;
@@ -297,6 +297,20 @@ fn head(bytes: &[u8]) -> Result<(u8, u64, usize), CborProblem> {
         return Err(CborProblem::NotShortest);
     }
     Ok((major, value, 1 + width))
+}
+
+/// Writes the head of an item, in its shortest form.
+pub(crate) fn push_head(major: u8, argument: u64, into: &mut Vec<u8>) {
+    let bytes = argument.to_be_bytes();
+    let (information, width) = match argument {
+        0..24 => (bytes[7], 0),
+        24..0x100 => (24, 1),
+        0x100..0x1_0000 => (25, 2),
+        0x1_0000..0x1_0000_0000 => (26, 4),
+        _ => (27, 8),
+    };
+    into.push(major << 5 | information);
+    into.extend_from_slice(&bytes[bytes.len() - width..]);
 }
 
 /// A key as a person writes it.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use ciborium::Value;
 
 use crate::cbor;
-use crate::claims::{self, Claim, ClaimMap};
+use crate::claims::{Claim, ClaimMap};
 use crate::error::{ClaimProblem, DecodeError, Part, Problem};
 
 const PLATFORM: Claim = Claim {
@@ -42,19 +42,29 @@ impl Wrapper {
 
     /// Holds a platform token and a realm token together.
     pub fn encode(self, platform: &[u8], realm: &[u8]) -> Vec<u8> {
-        let member = |claim: Claim, token: &[u8]| {
-            let token = claims::bytes(token);
-            let member = match self {
-                Self::Cca => token,
-                Self::Cmw => Value::Array(alloc::vec![Value::from(EAT_CWT), token]),
-            };
-            (Value::from(claim.label), member)
-        };
-        let map = Value::Map(alloc::vec![
-            member(PLATFORM, platform),
-            member(REALM, realm)
-        ]);
-        claims::encode_value(&Value::Tag(self.tag(), map.into()))
+        let [first, second] = self.heads(platform.len(), realm.len());
+        [&first, platform, &second, realm].concat()
+    }
+
+    /// What stands before the platform token and before the realm token, given their lengths.
+    /// With it a token can be handed out piece by piece that is nowhere in memory as a whole.
+    pub fn heads(self, platform: usize, realm: usize) -> [Vec<u8>; 2] {
+        let mut first = Vec::new();
+        cbor::push_head(cbor::TAG, self.tag(), &mut first);
+        cbor::push_head(cbor::MAP, 2, &mut first);
+        self.push_member_head(PLATFORM, platform, &mut first);
+        let mut second = Vec::new();
+        self.push_member_head(REALM, realm, &mut second);
+        [first, second]
+    }
+
+    fn push_member_head(self, claim: Claim, bytes: usize, head: &mut Vec<u8>) {
+        cbor::push_head(cbor::UNSIGNED, claim.label.unsigned_abs(), head);
+        if self == Self::Cmw {
+            cbor::push_head(cbor::ARRAY, 2, head);
+            cbor::push_head(cbor::UNSIGNED, EAT_CWT, head);
+        }
+        cbor::push_head(cbor::BYTES, bytes as u64, head);
     }
 }
 

@@ -52,7 +52,7 @@ pub use error::{ClaimProblem, DecodeError, Part, Problem};
 pub use key::PublicKey;
 pub use token::{PlatformToken, RealmToken, Token};
 pub use trust::{TrustAnchor, TrustAnchors};
-pub use verify::{Challenge, Verification, Verifier};
+pub use verify::{Challenge, Verification, VerifiedPlatforms, Verifier};
 
 /// The example in the README compiles.
 #[cfg(all(doctest, feature = "appraisal", feature = "rustcrypto"))]

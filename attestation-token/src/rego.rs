@@ -5,6 +5,10 @@
 //! accept under `accepted`. It can refuse what the built-in rules accept; it cannot accept what
 //! they refuse, and it is not asked about tokens that are not trusted.
 //!
+//! A policy is its owner's code. Bounds keep mistakes in it from taking a service down: on its
+//! length, nesting and time, on what functions make of their arguments, and none may call itself.
+//! They do not make it safe to run a policy of somebody who wants to do harm.
+//!
 //! ```rego
 //! package cca
 //!
@@ -18,6 +22,9 @@
 //! reasons contains "another owner's Realm" if not allow
 //! ```
 
+mod functions;
+mod limits;
+
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
@@ -30,7 +37,6 @@ use regorus::{Engine, Value};
 use crate::appraise::Appraisal;
 use crate::check::{Check, Reason, Subject, Verdict};
 use crate::json;
-use crate::policy::MAX_BYTES;
 use crate::token::Token;
 
 /// The rule that decides.
@@ -39,8 +45,8 @@ const ALLOW: &str = "data.cca.allow";
 const REASONS: &str = "data.cca.reasons";
 /// Most reasons that are passed on.
 const MAX_REASONS: usize = 16;
-/// Brackets inside brackets. The time that the parser takes doubles with each.
-const MAX_NESTING: usize = 12;
+/// Most bytes that a policy may have.
+const MAX_BYTES: usize = 128 * 1024;
 /// Longest time for one token. Kept only where there is a clock: feature `rego-time-limit`.
 const TIME_LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
     limit: Duration::from_secs(1),
@@ -63,8 +69,12 @@ impl fmt::Debug for RegoPolicy {
 pub enum RegoError {
     /// Not text, or too long.
     NotText,
-    /// Brackets inside brackets, more than anybody can read.
+    /// Brackets inside brackets, or an expression, that nobody can read.
     TooDeep,
+    /// A function that calls itself, directly or by others.
+    Recursion(String),
+    /// An import of the policy's own package.
+    OwnImport,
     /// Not Rego. Where and why.
     Syntax(String),
     /// There is no rule `allow` in package `cca`.
@@ -75,7 +85,14 @@ impl fmt::Display for RegoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotText => f.write_str("not text, or too long"),
-            Self::TooDeep => write!(f, "more than {MAX_NESTING} brackets inside brackets"),
+            Self::TooDeep => write!(
+                f,
+                "more than {} brackets inside brackets, or an expression of more than {} words",
+                limits::MAX_NESTING,
+                limits::MAX_WORDS
+            ),
+            Self::Recursion(name) => write!(f, "the function {name} calls itself"),
+            Self::OwnImport => f.write_str("`package cca` imports itself"),
             Self::Syntax(text) => f.write_str(text.trim()),
             Self::NoAllow => f.write_str("no rule `allow` in `package cca`"),
         }
@@ -96,9 +113,7 @@ impl RegoPolicy {
         data: Option<serde_json::Value>,
     ) -> Result<Self, RegoError> {
         let text = core::str::from_utf8(policy).map_err(|_| RegoError::NotText)?;
-        if nesting(text) > MAX_NESTING {
-            return Err(RegoError::TooDeep);
-        }
+        limits::check_text(text)?;
         let syntax = |error| RegoError::Syntax(alloc::format!("{error:#}"));
         let max_file_bytes = NonZeroUsize::new(MAX_BYTES).unwrap_or(NonZeroUsize::MIN);
         let mut engine = Engine::new();
@@ -111,6 +126,10 @@ impl RegoPolicy {
         let package = engine
             .add_policy(name.to_string(), text.to_string())
             .map_err(syntax)?;
+        let ast = engine.get_ast_as_json().map_err(syntax)?;
+        let ast = serde_json::from_str(&ast).map_err(|_| RegoError::TooDeep)?;
+        limits::check_recursion(&ast)?;
+        functions::add(&mut engine).map_err(syntax)?;
         if package != "data.cca"
             || !engine
                 .has_declared_rule_rooted_at(name, "allow")
@@ -142,39 +161,6 @@ impl RegoPolicy {
         };
         appraisal.add(Check::new(subject, verdict, Reason::Policy(text)));
     }
-}
-
-/// How many brackets are open at most, not counting those in strings and comments.
-fn nesting(text: &str) -> usize {
-    let mut open = 0_usize;
-    let mut most = 0;
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '(' | '[' | '{' => {
-                open += 1;
-                most = most.max(open);
-            }
-            ')' | ']' | '}' => open = open.saturating_sub(1),
-            '#' => {
-                characters.by_ref().find(|c| *c == '\n');
-            }
-            '`' => {
-                characters.by_ref().find(|c| *c == '`');
-            }
-            '"' => loop {
-                match characters.next() {
-                    // What is escaped does not end the string.
-                    Some('\\') => drop(characters.next()),
-                    // A string does not go on behind its line.
-                    Some('"' | '\n') | None => break,
-                    Some(_) => {}
-                }
-            },
-            _ => {}
-        }
-    }
-    most
 }
 
 fn refusal(engine: &mut Engine) -> String {

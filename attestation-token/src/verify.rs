@@ -1,6 +1,10 @@
 //! Signatures, binding and challenge: whether a token is what it says, and new.
 
+mod remembered;
+
 use alloc::vec::Vec;
+
+pub use remembered::VerifiedPlatforms;
 
 use crate::check::{Check, Reason, Subject, Verdict};
 use crate::claims::HashValue;
@@ -76,7 +80,29 @@ impl<C: Crypto> Verifier<C> {
 
     /// Verifies a whole token.
     pub fn verify(&self, token: &Token, challenge: Option<&Challenge>) -> Verification {
-        let mut verification = self.verify_platform(&token.platform);
+        let platform = self.verify_platform(&token.platform);
+        self.verify_realm(platform, token, challenge)
+    }
+
+    /// Verifies a whole token, the machine's part only if it was not verified before: the same
+    /// bytes with the same key.
+    pub fn verify_with(
+        &self,
+        token: &Token,
+        challenge: Option<&Challenge>,
+        verified: &mut VerifiedPlatforms,
+    ) -> Verification {
+        let platform = self.verify_platform_with(&token.platform, verified);
+        self.verify_realm(platform, token, challenge)
+    }
+
+    /// Verifies the Realm's part, and that both belong together.
+    fn verify_realm(
+        &self,
+        mut verification: Verification,
+        token: &Token,
+        challenge: Option<&Challenge>,
+    ) -> Verification {
         verification.checks.push(self.realm_signature(&token.realm));
         // Anybody can write the right values into a token that nobody has signed.
         let unless_refused = |verification: &Verification, subject, check: Check| {

@@ -5,7 +5,7 @@
 #[allow(dead_code)]
 mod samples;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use attestation_token::appraise::appraise;
 use attestation_token::crypto::RustCrypto;
@@ -14,7 +14,9 @@ use attestation_token::policy::Policy;
 use attestation_token::reference::ReferenceValues;
 use attestation_token::reference::extract::from_token;
 use attestation_token::trustworthiness::Vectors;
-use attestation_token::{PlatformClaims, RealmClaims, Token, TrustAnchor, TrustAnchors, Verifier};
+use attestation_token::{
+    PlatformClaims, RealmClaims, Token, TrustAnchor, TrustAnchors, VerifiedPlatforms, Verifier,
+};
 use libfuzzer_sys::fuzz_target;
 use samples::{CHALLENGE, Sample};
 
@@ -40,11 +42,19 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     }
 });
 
+static VERIFIED: Mutex<VerifiedPlatforms> = Mutex::new(VerifiedPlatforms::new(4));
+
 fuzz_target!(|bytes: &[u8]| {
     let Ok(token) = Token::decode(bytes) else {
         return;
     };
     let verification = FIXTURE.verifier.verify(&token, Some(&CHALLENGE));
+    // What was verified before changes nothing.
+    let mut verified = VERIFIED.lock().unwrap();
+    let again = FIXTURE
+        .verifier
+        .verify_with(&token, Some(&CHALLENGE), &mut verified);
+    assert_eq!(again, verification);
     let policy = Policy::default();
     let appraisal = appraise(&token, &verification, &FIXTURE.references, &policy);
     let vectors = Vectors::from_appraisal(&appraisal);

@@ -4,6 +4,7 @@ use attestation_token::ear::{EarContext, EarFormat, claims, policy_id, sign};
 use attestation_token::encoding::{base64url, from_base64url};
 use attestation_token::policy::Policy;
 use attestation_token::reference::ReferenceValues;
+use attestation_token::trust::file::to_jwk;
 use attestation_token::{Crypto as _, Curve, Token, crypto::RustCrypto};
 use serde_json::Value;
 
@@ -60,6 +61,65 @@ fn a_signed_result_verifies_and_says_what_came_out() {
             assert_eq!(part["ear_trustworthiness_vector"]["instance-identity"], 2);
             assert_eq!(part["ear_appraisal_policy_ids"][0], "policy:test");
             assert!(part["ear_attester_claims"].is_object());
+        }
+    }
+}
+
+/// Relying parties read results with a library that has nothing to do with this one.
+#[test]
+fn another_library_verifies_and_understands_it() {
+    use ear::{Algorithm, Ear, TrustTier};
+
+    let sample = Sample::v2024();
+    let token = Token::decode(&sample.token()).unwrap();
+    let accepted = run(&sample, &references(&sample), &Policy::default());
+    let mut other = sample.clone();
+    other.realm.initial_measurement = [0xbb; 32].into();
+    let rejected = run(&other, &references(&sample), &Policy::default());
+    let context = EarContext {
+        // The other library looks at the clock.
+        expires: Some(4_102_444_800),
+        ..context(EarFormat::Draft04)
+    };
+    for (curve, algorithm) in [
+        (Curve::P256, Algorithm::ES256),
+        (Curve::P384, Algorithm::ES384),
+    ] {
+        let mut signer = key(curve, 40);
+        let public = to_jwk(&signer.public_key());
+        let read = |jwt: &str, key: &str| {
+            let algorithm = match curve {
+                Curve::P256 => Algorithm::ES256,
+                _ => Algorithm::ES384,
+            };
+            Ear::from_jwt_jwk(jwt, algorithm, key.as_bytes())
+        };
+        for (appraisal, tier) in [
+            (&accepted, TrustTier::Affirming),
+            (&rejected, TrustTier::Contraindicated),
+        ] {
+            let jwt = sign(&token, appraisal, &context, &mut signer).unwrap();
+            let ear = read(&jwt, &public).unwrap_or_else(|error| panic!("{algorithm:?}: {error}"));
+            ear.validate().unwrap();
+            assert_eq!(ear.status, Some(tier));
+            assert_eq!(ear.vid.developer, "https://example.com");
+            let realm = &ear.submods["CCA_REALM"];
+            assert_eq!(realm.status, tier);
+            let executables = if tier == TrustTier::Affirming { 2 } else { 96 };
+            assert_eq!(realm.trust_vector.executables.get(), executables);
+            assert_eq!(realm.trust_vector.instance_identity.get(), 2);
+            assert_eq!(realm.policy_ids, ["policy:test"]);
+            assert_eq!(
+                ear.submods["CCA_SSD_PLATFORM"].trust_vector.hardware.get(),
+                2
+            );
+            // Neither of another signer nor changed.
+            let stranger = to_jwk(&key(curve, 41).public_key());
+            assert!(read(&jwt, &stranger).is_err());
+            let mut changed = jwt.clone().into_bytes();
+            let middle = jwt.find('.').unwrap() + 20;
+            changed[middle] = if changed[middle] == b'A' { b'B' } else { b'A' };
+            assert!(read(std::str::from_utf8(&changed).unwrap(), &public).is_err());
         }
     }
 }

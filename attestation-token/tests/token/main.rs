@@ -14,6 +14,8 @@ mod mistakes;
 mod published;
 mod references;
 mod rego;
+mod rego_bounds;
+mod remembered;
 mod round_trip;
 mod samples;
 mod verification;

@@ -1,0 +1,276 @@
+//! What is refused of a policy before and after it is parsed, so that no text makes the parser or
+//! the evaluation run out of stack.
+
+use alloc::borrow::ToOwned as _;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::Value;
+
+use super::RegoError;
+
+/// Brackets inside brackets. The time that the parser takes doubles with each.
+pub(super) const MAX_NESTING: usize = 12;
+/// Words and operators of one expression, with what is in front of each bracket around it. Each
+/// operator is a level of the parsed expression, and what walks over it recurses. (Written as
+/// JSON, an expression that is nearly as deep is refused because that is nested too deep.)
+pub(super) const MAX_WORDS: usize = 100;
+
+/// Refuses nesting and expressions that are deeper than the stack may be.
+pub(super) fn check_text(text: &str) -> Result<(), RegoError> {
+    let mut scan = Scan {
+        rest: text,
+        chains: alloc::vec![0],
+        continues: false,
+        new_line: false,
+    };
+    scan.run()
+}
+
+struct Scan<'a> {
+    rest: &'a str,
+    /// Length of the expression so far, for each open bracket.
+    chains: Vec<usize>,
+    /// Whether the last token asks for another one, wherever it is.
+    continues: bool,
+    /// Whether a line has ended since the last token.
+    new_line: bool,
+}
+
+impl Scan<'_> {
+    fn run(&mut self) -> Result<(), RegoError> {
+        while let Some(character) = self.rest.chars().next() {
+            match character {
+                '\n' => {
+                    self.new_line = true;
+                    self.skip(1);
+                }
+                '#' => self.skip(self.rest.find('\n').unwrap_or(self.rest.len())),
+                '(' | '[' | '{' => {
+                    self.token(true)?;
+                    self.chains.push(0);
+                    if self.chains.len() > MAX_NESTING + 1 {
+                        return Err(RegoError::TooDeep);
+                    }
+                    self.skip(1);
+                }
+                ')' | ']' | '}' => {
+                    self.token(false)?;
+                    self.continues = false;
+                    if self.chains.len() > 1 {
+                        self.chains.pop();
+                    }
+                    self.skip(1);
+                }
+                ',' | ';' => {
+                    self.restart();
+                    self.skip(1);
+                }
+                '"' => {
+                    self.token(false)?;
+                    self.skip(string_length(self.rest));
+                }
+                '`' => {
+                    self.token(false)?;
+                    let end = self.rest[1..].find('`').map(|end| end + 2);
+                    self.skip(end.unwrap_or(self.rest.len()));
+                }
+                _ if character.is_ascii_alphanumeric() || character == '_' => self.word()?,
+                _ if character.is_whitespace() => self.skip(character.len_utf8()),
+                _ => {
+                    self.token(true)?;
+                    self.continues = true;
+                    self.skip(character.len_utf8());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    /// Another expression begins.
+    fn restart(&mut self) {
+        if let Some(chain) = self.chains.last_mut() {
+            *chain = 0;
+        }
+        self.continues = true;
+        self.new_line = false;
+    }
+
+    /// Counts a token. `joins`: it can go on with the expression of the line before.
+    fn token(&mut self, joins: bool) -> Result<(), RegoError> {
+        if self.new_line && !self.continues && !joins {
+            self.restart();
+        }
+        self.new_line = false;
+        self.continues = false;
+        if let Some(chain) = self.chains.last_mut() {
+            *chain += 1;
+        }
+        // There are few brackets, so adding up is cheap.
+        if self.chains.iter().sum::<usize>() > MAX_WORDS {
+            return Err(RegoError::TooDeep);
+        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<(), RegoError> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let length = self.rest.find(|c| !is_part(c));
+        let word = &self.rest[..length.unwrap_or(self.rest.len())];
+        let (length, word) = (word.len(), word.to_owned());
+        match word.as_str() {
+            // Branches stand in a row, not inside each other.
+            "else" => self.restart(),
+            "in" | "with" | "as" | "if" | "contains" => {
+                self.token(true)?;
+                self.continues = true;
+            }
+            "not" | "some" | "every" => {
+                self.token(false)?;
+                self.continues = true;
+            }
+            _ => self.token(false)?,
+        }
+        self.skip(length);
+        Ok(())
+    }
+}
+
+/// Bytes of the string in quotation marks at the beginning. It does not go on behind its line.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, character) in text.char_indices().skip(1) {
+        match character {
+            '\n' => return index,
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Refuses functions that call themselves, directly or by others: Rego does not have them, and
+/// the evaluation would find that out by running out of stack. `ast` is the parsed policy.
+pub(super) fn check_recursion(ast: &Value) -> Result<(), RegoError> {
+    let module = ast.get(0).and_then(|policy| policy.get("ast"));
+    let module = module.unwrap_or(&Value::Null);
+    // Under another name a function of the policy would not be recognised.
+    let imports = module.get("imports").and_then(Value::as_array);
+    for import in imports.into_iter().flatten() {
+        let mut names = Names::default();
+        names.collect(&import["refr"]);
+        let Names { variables, paths } = names;
+        if paths.contains("cca") || (variables.contains("data") && paths.is_empty()) {
+            return Err(RegoError::OwnImport);
+        }
+    }
+    let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let rules = module.get("rules").and_then(Value::as_array);
+    for rule in rules.into_iter().flatten() {
+        let function = &rule["Spec"]["head"]["Func"];
+        if let Some(name) = root(function) {
+            let mut names = Names::default();
+            names.collect(&function["args"]);
+            names.collect(&function["assign"]);
+            names.collect(&rule["Spec"]["bodies"]);
+            let all = names.variables.into_iter().chain(names.paths);
+            calls.entry(name.to_owned()).or_default().extend(all);
+        }
+    }
+    let functions: BTreeSet<_> = calls.keys().cloned().collect();
+    let mut callers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    for (caller, called) in &calls {
+        let called: Vec<_> = called.intersection(&functions).collect();
+        waiting.insert(caller, called.len());
+        for name in called {
+            callers.entry(name).or_default().push(caller);
+        }
+    }
+    // What calls only functions that end, ends.
+    let mut ending: Vec<_> = waiting
+        .iter()
+        .filter(|(_, count)| **count == 0)
+        .map(|(name, _)| *name)
+        .collect();
+    while let Some(name) = ending.pop() {
+        waiting.remove(name);
+        for caller in callers.get(name).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(caller) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    ending.push(caller);
+                }
+            }
+        }
+    }
+    match waiting.into_keys().next() {
+        None => Ok(()),
+        Some(name) => Err(RegoError::Recursion(name.to_owned())),
+    }
+}
+
+/// Names in a part of the parsed policy.
+#[derive(Default)]
+struct Names {
+    /// Those that stand alone.
+    variables: BTreeSet<String>,
+    /// Parts of paths below `data`, where the policy's own rules are too.
+    paths: BTreeSet<String>,
+}
+
+impl Names {
+    /// Its depth is that of the parsed policy, which [`check_text`] bounds.
+    fn collect(&mut self, node: &Value) {
+        match node {
+            Value::Array(list) => list.iter().for_each(|node| self.collect(node)),
+            Value::Object(map) => {
+                for (kind, node) in map {
+                    match kind.as_str() {
+                        "Var" => {
+                            let name = node["value"].as_str().unwrap_or_default();
+                            self.variables.insert(name.to_owned());
+                        }
+                        "RefDot" | "RefBrack" if root(node) == Some("data") => {
+                            self.texts(node);
+                            self.collect(node);
+                        }
+                        _ => self.collect(node),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All texts below a path.
+    fn texts(&mut self, node: &Value) {
+        match node {
+            Value::String(text) => {
+                self.paths.insert(text.clone());
+            }
+            Value::Array(list) => list.iter().for_each(|node| self.texts(node)),
+            Value::Object(map) => map.values().for_each(|node| self.texts(node)),
+            _ => {}
+        }
+    }
+}
+
+/// The variable at which a path begins.
+fn root(path: &Value) -> Option<&str> {
+    let mut node = path;
+    loop {
+        node = node.get("refr")?;
+        if let Some(variable) = node.get("Var") {
+            return variable["value"].as_str();
+        }
+        node = node.get("RefDot").or_else(|| node.get("RefBrack"))?;
+    }
+}

@@ -1,0 +1,210 @@
+//! What a policy in Rego cannot do to the machine that it runs on.
+#![cfg(feature = "rego")]
+
+use attestation_token::check::Verdict;
+use attestation_token::rego::{RegoError, RegoPolicy};
+
+use crate::rego::ask;
+
+fn parse(policy: &str) -> Result<RegoPolicy, RegoError> {
+    RegoPolicy::parse("p.rego", policy.as_bytes(), None)
+}
+
+#[test]
+fn brackets_inside_brackets_are_bounded() {
+    let nested = |depth: usize| {
+        let policy = format!(
+            "package cca\nallow := {}1{}\n",
+            "[".repeat(depth),
+            "]".repeat(depth)
+        );
+        parse(&policy)
+    };
+    nested(12).unwrap();
+    assert_eq!(nested(13).unwrap_err(), RegoError::TooDeep);
+    for left_open in ["[", "{", "(", "x["] {
+        let policy = format!("package cca\nallow if {}", left_open.repeat(1000));
+        assert_eq!(parse(&policy).unwrap_err(), RegoError::TooDeep);
+    }
+    // Those in strings and comments do not count.
+    let many = "[{(".repeat(20);
+    let policy = format!(
+        "package cca\n# {many}\nallow if \"\\\"{many}\" != `{many}`\nother := \"]\" # {many}\n"
+    );
+    parse(&policy).unwrap();
+}
+
+#[test]
+fn long_expressions_are_bounded_and_long_lists_are_not() {
+    let allow = |expression: &str| parse(&format!("package cca\nallow if {{\n{expression}\n}}\n"));
+    for (begin, link, end) in [
+        ("1", "+1", " > 2"),
+        ("1", " +\n1", " > 2"),
+        ("1", "\n+ 1", " > 2"),
+        ("1", "+ # comment\n 1", " > 2"),
+        ("", "-", "1 < 2"),
+        ("", "-\n", "1 < 2"),
+        ("input", ".a", ""),
+        ("input", "\n.a", ""),
+        ("input", "[0]", ""),
+        ("{1}", " | {1}", " == {1}"),
+        ("{1}", " |\n{1, 2}", " == {1}"),
+        ("x := 1", " in x", ""),
+        ("x := 1", "\nin x", ""),
+    ] {
+        let expression = |links| format!("{begin}{}{end}", link.repeat(links));
+        let error = allow(&expression(200)).unwrap_err();
+        assert_eq!(error, RegoError::TooDeep, "{link:?}");
+        // The parser may have reasons of its own, but no more of this.
+        let few = allow(&expression(20));
+        assert_ne!(few.err(), Some(RegoError::TooDeep), "{link:?}");
+    }
+    for (begin, link, end) in [
+        ("input.x in {0", ",\n1", "}"),
+        ("true", "\ninput.a == 1", ""),
+        ("true", "; 1 == 1", ""),
+    ] {
+        allow(&format!("{begin}{}{end}", link.repeat(100))).unwrap();
+    }
+    let branches = "\nelse := false if { input.a == 1 }".repeat(100);
+    parse(&format!("package cca\nallow if {{ input.b }}{branches}\n")).unwrap();
+    // At the bounds the stack of a thread is enough.
+    for (nested, signs) in [(0, 45), (5, 6), (11, 2)] {
+        let inner = format!("{}1", "-".repeat(signs));
+        let outer = |inner, _| format!("{}({inner})", "-".repeat(signs));
+        let expression = (0..nested).fold(inner, outer);
+        let error = allow(&format!("x := {expression}")).err();
+        assert_ne!(error, Some(RegoError::TooDeep));
+    }
+    let outer = |inner, _| format!("-({inner})");
+    let expression = (0..11).fold("-".repeat(200) + "1", outer);
+    let error = allow(&format!("x := {expression}")).unwrap_err();
+    assert_eq!(error, RegoError::TooDeep);
+}
+
+#[test]
+fn functions_that_call_themselves_are_refused() {
+    for (functions, name) in [
+        ("f(x) := f(x + 1)", "f"),
+        ("f(x) := y if { y := f(x + 1) }", "f"),
+        ("f(x) := data.cca.f(x + 1)", "f"),
+        ("f(x) := data[\"cca\"].f(x + 1)", "f"),
+        (
+            "f(x) := g(x)\ng(x) := h(x)\nh(x) := [y | y := f(x)][0]",
+            "f",
+        ),
+        ("g(x) := x\nf(x) := y if { y := g(x) with g as f }", "f"),
+        ("f(x) if { every y in [x] { f(y) } }", "f"),
+        ("f(x) := 1 if { x > 1 } else := f(x)", "f"),
+        ("default f(_) := 1\nf(x) := f(x) if { x > 0 }", "f"),
+        ("f.g(x) := f.g(x)", "f"),
+    ] {
+        let policy = format!("package cca\nimport rego.v1\nallow if f(1)\n{functions}\n");
+        let error = parse(&policy).unwrap_err();
+        assert_eq!(error, RegoError::Recursion(name.into()), "{functions}");
+    }
+    for import in ["data.cca", "data.cca.f as g", "data as d"] {
+        let policy = format!("package cca\nimport {import}\nallow if f(1)\nf(x) := 1\n");
+        let error = parse(&policy).unwrap_err();
+        assert!(
+            matches!(error, RegoError::OwnImport | RegoError::Syntax(_)),
+            "{error}"
+        );
+    }
+    // Calling others is what functions are for, and their names may be those of claims.
+    let policy = "package cca\nimport rego.v1\nimport data.owner\n\
+        allow if { twice(2) == 4; version(input.platform[\"cca-platform-sw-components\"][0]) }\n\
+        twice(x) := add(x, x)\nadd(x, y) := x + y\n\
+        version(component) if component.version == \"1.2\"\n";
+    assert_eq!(ask(policy).0, Verdict::Affirmed);
+}
+
+#[test]
+fn a_rule_that_needs_itself_is_a_refusal() {
+    let (verdict, text) = ask("package cca\nallow if { other }\nother if { allow }\n");
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(text.contains("recursion"), "{text}");
+}
+
+#[test]
+fn functions_make_nothing_huge() {
+    for expression in [
+        "numbers.range(1, 10001)",
+        "numbers.range(-9223372036854775808, 9223372036854775807)",
+        "numbers.range(1, 1e30)",
+        "sprintf(\"%1000000000d\", [1])",
+        // Digits of other scripts have made a formatter panic.
+        "sprintf(\"%²d\", [1])",
+        "sprintf(\"%\", [])",
+        "sprintf(\"%d\", [])",
+        "sprintf(\"\", [1])",
+        "bits.lsh(1, 100000000000)",
+        "product([1e308 | some i in numbers.range(1, 10000)])",
+        "units.parse(\"1e99999999Q\")",
+        "units.parse_bytes(\"1e99999999EiB\")",
+        "json.marshal_with_options([1], {\"indent\": \"xxxxxxxxxxxxxxxxxxxxx\"})",
+    ] {
+        let policy = format!("package cca\nallow if {expression}\n");
+        let (verdict, text) = ask(&policy);
+        assert_eq!(verdict, Verdict::Failed, "{expression}: {text}");
+        assert!(text.contains("the policy fails"), "{expression}: {text}");
+    }
+    // Each makes something much longer of the one before.
+    for (value, next) in [
+        ("\"aaaaaaaaaaaaaaaa\"", "replace(x, \"a\", x)"),
+        (
+            "\"aaaaaaaaaaaaaaaa\"",
+            "concat(x, [x, x, x, x, x, x, x, x])",
+        ),
+        (
+            "\"aaaaaaaaaaaaaaaa\"",
+            "sprintf(\"%s%s%s%s%s%s%s%s\", [x, x, x, x, x, x, x, x])",
+        ),
+        (
+            "[1, 2, 3, 4, 5, 6]",
+            "[sprintf(\"%v%v%v%v%v%v\", [x, x, x, x, x, x]), x, x, x]",
+        ),
+    ] {
+        let mut policy = format!("package cca\nallow if x20 != 1\nx0 := {value}\n");
+        for step in 0..20 {
+            let next = next
+                .replace('x', &format!("x{step}"))
+                .replace(&format!("ex{step}"), "ex");
+            policy.push_str(&format!("x{} := {next}\n", step + 1));
+        }
+        let (verdict, text) = ask(&policy);
+        assert_eq!(verdict, Verdict::Failed, "{next}: {text}");
+        assert!(text.contains("too long"), "{next}: {text}");
+    }
+}
+
+#[test]
+fn functions_do_what_rego_says() {
+    for expression in [
+        "numbers.range(1, 4) == [1, 2, 3, 4]",
+        "numbers.range(2, -1) == [2, 1, 0, -1]",
+        "count(numbers.range(1, 10000)) == 10000",
+        "concat(\", \", [\"a\", \"b\"]) == \"a, b\"",
+        "concat(\"\", {\"b\", \"a\"}) == \"ab\"",
+        "concat(\"-\", []) == \"\"",
+        "replace(\"a.b.c\", \".\", \"::\") == \"a::b::c\"",
+        "sprintf(\"100%% %s %v %d %x %t.\", [\"a\", [1, \"b\", null], -3, 255, true]) \
+         == \"100% a [1, \\\"b\\\", null] -3 ff true.\"",
+        "sprintf(\"%v %s\", [{\"k\": {1}}, 7]) == \"{\\\"k\\\": {1}} 7\"",
+    ] {
+        let policy = format!("package cca\nallow if {expression}\n");
+        let (verdict, text) = ask(&policy);
+        assert_eq!(verdict, Verdict::Affirmed, "{expression}: {text}");
+    }
+}
+
+#[cfg(feature = "rego-time-limit")]
+#[test]
+fn a_policy_that_takes_too_long_is_a_refusal() {
+    let (verdict, text) = ask(
+        "package cca\nallow if {\n some a in numbers.range(1, 3000)\n \
+         some b in numbers.range(1, 3000)\n some c in numbers.range(1, 3000)\n a + b + c < 0\n}\n",
+    );
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(text.contains("limit"), "{text}");
+}
