@@ -23,6 +23,9 @@ pub const SMCCC_VERSION: u64 = 0x8000_0000;
 /// SMCCC feature query, answered by EL3 (DEN0028 section 7.3).
 pub const SMCCC_ARCH_FEATURES: u64 = 0x8000_0001;
 
+/// Random bits, 64-bit registers (DEN0098 section 2.4): up to 192 of them in X3, X2 and X1.
+pub const TRNG_RND64: u64 = 0xc400_0053;
+
 /// Power State Coordination Interface, as the normal world and Realms call it (DEN0022).
 pub mod psci {
     /// Interface version.

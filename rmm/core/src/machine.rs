@@ -1,7 +1,9 @@
 //! What the RMM asks of the machine it runs on.
 
+mod attest;
 mod run;
 
+pub use attest::{Attest, TOKEN_GRANULES, TokenProgress, TokenRequest};
 pub use run::{
     Configuration, DebugRegisters, Departure, Exception, ExceptionKind, LIST_REGISTERS, Register,
     Run,
@@ -34,7 +36,7 @@ pub struct HostFault;
 ///
 /// An implementation belongs to one CPU and is not shared with another. Methods take locked
 /// granules where the lock is what makes the operation sound.
-pub trait Machine: Run {
+pub trait Machine: Run + Attest {
     /// A granule that can be reached for as long as this value lives.
     type Mapping<'m>: Deref<Target = GranuleWords>
     where

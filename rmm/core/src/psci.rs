@@ -3,6 +3,7 @@
 use rmm_abi::smc::{self, psci};
 
 use crate::Machine;
+use crate::error::Fatal;
 use crate::exit::Exit;
 use crate::realm::RealmState;
 use crate::rec::{Flag, index_of_mpidr, index_of_mpidr_el1};
@@ -38,8 +39,8 @@ const FUNCTIONS: [u64; 12] = [
 ];
 
 /// Serves a call of a Realm.
-pub(crate) fn call<M: Machine>(session: &Session<'_, M>, function: u64) -> Next {
-    match function {
+pub(crate) fn call<M: Machine>(session: &Session<'_, M>, function: u64) -> Result<Next, Fatal> {
+    Ok(match function {
         psci::VERSION => session.reply([VERSION_1_1, 0, 0, 0]),
         psci::FEATURES => {
             let asked = smc::function_identifier(session.rec.general(1));
@@ -59,6 +60,7 @@ pub(crate) fn call<M: Machine>(session: &Session<'_, M>, function: u64) -> Next 
             Some(exit)
         }
         psci::CPU_OFF => {
+            session.abandon_token()?;
             session.rec.set_flag(Flag::Runnable, false);
             session.advance();
             Some(exit(function, [0; 3]))
@@ -72,7 +74,7 @@ pub(crate) fn call<M: Machine>(session: &Session<'_, M>, function: u64) -> Next 
             Some(exit(function, [0; 3]))
         }
         _ => answer(session, psci::NOT_SUPPORTED),
-    }
+    })
 }
 
 fn switch_on<M: Machine>(session: &Session<'_, M>, function: u64) -> Next {

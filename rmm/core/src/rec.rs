@@ -11,13 +11,15 @@ use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, REC_RUNNABLE, RecParams};
 
 use crate::cpu_view::Features;
 use crate::granule::GranuleAddress;
-use crate::machine::GranuleWords;
+use crate::machine::{GranuleWords, TOKEN_GRANULES};
 use crate::realm;
 use crate::rtt::Stage2;
 use layout::SystemRegister;
 
-/// Auxiliary granules of a REC: three for the largest SVE state, one for what else is switched.
-pub(crate) const AUX_GRANULES: usize = 4;
+/// Auxiliary granules for vector registers: as many as the largest SVE state needs.
+pub(crate) const VECTOR_GRANULES: usize = 3;
+/// Auxiliary granules of a REC: for vector registers, then for tokens.
+pub(crate) const AUX_GRANULES: usize = VECTOR_GRANULES + TOKEN_GRANULES;
 
 const _: () = assert!(AUX_GRANULES <= MAX_REC_AUX);
 
@@ -42,8 +44,30 @@ pub(crate) enum Flag {
     OsLock = 1 << 4,
     /// The Realm is still to take an `SError`.
     SErrorPending = 1 << 5,
-    /// A challenge for a token has been set.
-    AttestationInProgress = 1 << 6,
+}
+
+/// How far a token has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TokenState {
+    /// The Realm has not asked for one.
+    None,
+    /// There is a challenge.
+    Requested,
+    /// It was begun, and an interrupt came.
+    PutAside,
+    /// It is being delivered.
+    Ready,
+}
+
+impl TokenState {
+    const fn from_word(word: u64) -> Self {
+        match word {
+            1 => Self::Requested,
+            2 => Self::PutAside,
+            3 => Self::Ready,
+            _ => Self::None,
+        }
+    }
 }
 
 /// A change of RIPAS that the Realm has asked for and the host has not completed.
@@ -140,7 +164,7 @@ impl<'g> Descriptor<'g> {
         self.set_flag(Flag::OsLock, true);
         self.set_flag(Flag::DebugEnabled, false);
         self.set_flag(Flag::SErrorPending, false);
-        self.set_flag(Flag::AttestationInProgress, false);
+        self.set_token_state(TokenState::None);
     }
 
     /// The Realm that the REC belongs to.
@@ -210,6 +234,16 @@ impl<'g> Descriptor<'g> {
         if number < 31 {
             self.set(layout::GENERAL_PURPOSE + number, value);
         }
+    }
+
+    /// How far a token has come.
+    pub(crate) fn token_state(self) -> TokenState {
+        TokenState::from_word(self.get(layout::TOKEN_STATE))
+    }
+
+    /// Notes how far a token has come.
+    pub(crate) fn set_token_state(self, state: TokenState) {
+        self.set(layout::TOKEN_STATE, state as u64);
     }
 
     /// The pending change of RIPAS; base and top are zero when there is none.

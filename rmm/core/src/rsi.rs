@@ -36,10 +36,10 @@ pub(crate) fn call<M: Machine>(session: &Session<'_, M>, function: u64) -> Resul
         fid::FEATURES => Ok(session.reply([ReturnCode::Success.word(), 0, 0, 0])),
         fid::MEASUREMENT_READ => measurement::read(session, argument(1)),
         fid::MEASUREMENT_EXTEND => measurement::extend(session, argument(1), argument(2)),
-        fid::ATTESTATION_TOKEN_INIT => Ok(attestation::begin(session)),
+        fid::ATTESTATION_TOKEN_INIT => attestation::begin(session),
         fid::ATTESTATION_TOKEN_CONTINUE => {
             let arguments = [argument(1), argument(2), argument(3)];
-            Ok(attestation::proceed(session, arguments))
+            attestation::proceed(session, arguments)
         }
         fid::REALM_CONFIG => config::write(session, argument(1)),
         fid::IPA_STATE_SET => {

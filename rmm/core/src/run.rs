@@ -75,7 +75,7 @@ impl<M: Machine> Session<'_, M> {
         let function = smc::function_identifier(self.rec.general(0));
         match function {
             rsi::FIRST..=rsi::LAST => rsi::call(self, function),
-            _ if psci::is_function(function) => Ok(psci::call(self, function)),
+            _ if psci::is_function(function) => psci::call(self, function),
             smc::SMCCC_VERSION => {
                 const SMCCC_1_2: u64 = 0x1_0002;
                 self.rec.set_general(0, SMCCC_1_2);

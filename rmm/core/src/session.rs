@@ -1,6 +1,7 @@
 //! A REC in the CPU, and what everything that happens to it there has in common.
 
 mod memory;
+mod token;
 
 pub(crate) use memory::Page;
 

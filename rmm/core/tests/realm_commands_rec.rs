@@ -2,11 +2,13 @@
 //! each reply against the model, and sees to it that a call that fails changes nothing.
 #![allow(missing_docs)]
 
-use fake_machine::{Bench, Memory, PAGE, realm_params};
+use fake_machine::{AUX_GRANULES, Bench, Memory, PAGE, realm_params};
 use rmm_abi::rmi::{RecParams, fid};
 
 const BASE: u64 = 0x8000_0000;
 const GRANULES: u64 = 64;
+/// A REC with its auxiliary granules.
+const GRANULES_OF_A_REC: u64 = 1 + AUX_GRANULES as u64;
 
 const ERROR_INPUT: u64 = 1;
 const ERROR_REALM: u64 = 2;
@@ -72,6 +74,7 @@ fn rec_create_granules_that_cannot_be_used() {
 
 #[test]
 fn rec_create_parameters_that_cannot_be_had() {
+    const RIGHT: u64 = AUX_GRANULES as u64;
     let memory = Memory::new(&[(BASE, GRANULES)]);
     let rmm = memory.rmm();
     let mut bench = Bench::new(&memory, &rmm);
@@ -98,12 +101,12 @@ fn rec_create_parameters_that_cannot_be_had() {
     ] {
         check(why, &|params| params.mpidr = mpidr);
     }
-    for num_aux in [0, 3, 5, 16, 17, 1 << 32 | 4, u64::MAX] {
+    for num_aux in [0, RIGHT - 1, RIGHT + 1, 16, 17, 1 << 32 | RIGHT, u64::MAX] {
         check("number of auxiliary granules", &|params| {
             params.num_aux = num_aux;
         });
     }
-    for position in 0..4 {
+    for position in 0..AUX_GRANULES {
         for (address, why) in no_granules() {
             check(why, &|params| params.aux[position] = address);
         }
@@ -117,7 +120,7 @@ fn rec_create_parameters_that_cannot_be_had() {
         ] {
             check(why, &|params| params.aux[position] = in_use);
         }
-        for other in (0..4).filter(|other| *other != position) {
+        for other in (0..AUX_GRANULES).filter(|other| *other != position) {
             let why = "the same auxiliary granule twice";
             check(why, &|params| params.aux[position] = params.aux[other]);
         }
@@ -126,7 +129,7 @@ fn rec_create_parameters_that_cannot_be_had() {
     let mut params = good;
     params.mpidr |= 0xffff_ffff_0000_00f0;
     params.flags = !1;
-    params.aux[4..].fill(rec);
+    params.aux[AUX_GRANULES..].fill(rec);
     bench.write(page, &params);
     bench.succeed(fid::REC_CREATE, &[rd, rec, page]);
 }
@@ -155,7 +158,7 @@ fn rec_create_after_activation() {
 /// An index is never used again, even when its REC is gone.
 #[test]
 fn rec_indices_only_go_up() {
-    let memory = Memory::new(&[(BASE, 128)]);
+    let memory = Memory::new(&[(BASE, 18 * GRANULES_OF_A_REC + 64)]);
     let rmm = memory.rmm();
     let mut bench = Bench::new(&memory, &rmm);
     let rd = bench.realm(&realm_params(40, 1, 2));
@@ -187,7 +190,7 @@ fn rec_indices_only_go_up() {
 #[test]
 fn as_many_recs_as_a_realm_can_have() {
     const MOST: u64 = 1023;
-    let memory = Memory::new(&[(BASE, 5 * (MOST + 1) + 64)]);
+    let memory = Memory::new(&[(BASE, GRANULES_OF_A_REC * (MOST + 1) + 64)]);
     let rmm = memory.rmm();
     let mut bench = Bench::new(&memory, &rmm).quick();
     let rd = bench.realm(&realm_params(40, 1, 2));

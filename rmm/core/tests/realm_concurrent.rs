@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use arena::{
-    AUX, Arena, BASE, DESCRIPTORS, GRANULES, LEVEL_1, LEVEL_2, POOL, PROTECTED, REALM_PARAMETERS,
-    REC_PARAMETERS, SOURCE, START_TABLES, Subject, UNPROTECTED, done, registers,
+    AUX, Arena, BASE, DESCRIPTORS, GRANULES, LAST_AUX, LEVEL_1, LEVEL_2, POOL, PROTECTED,
+    REALM_PARAMETERS, REC_PARAMETERS, SOURCE, START_TABLES, Subject, UNPROTECTED, done, registers,
 };
 use fake_machine::{Memory, PAGE, Stage2Registers};
 use order::Done;
@@ -121,11 +121,11 @@ fn life_cycle_call(random: &mut Random, world: &World) -> [u64; 8] {
             [fid::GRANULE_DELEGATE, address, 0, 0, 0, 0, 0, 0]
         }
         10 => {
-            let address = random.one_of(&[AUX, AUX + PAGE, AUX + 3 * PAGE, START_TABLES[0], rd]);
+            let address = random.one_of(&[AUX, AUX + PAGE, LAST_AUX, START_TABLES[0], rd]);
             [fid::GRANULE_UNDELEGATE, address, 0, 0, 0, 0, 0, 0]
         }
         _ => {
-            let address = random.one_of(&[AUX, AUX + PAGE, AUX + 3 * PAGE, START_TABLES[0], rd]);
+            let address = random.one_of(&[AUX, AUX + PAGE, LAST_AUX, START_TABLES[0], rd]);
             [fid::GRANULE_DELEGATE, address, 0, 0, 0, 0, 0, 0]
         }
     }

@@ -11,6 +11,8 @@ mod running;
 mod steps;
 #[path = "realm_random/tables.rs"]
 mod tables;
+#[path = "realm_random/tokens.rs"]
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -22,6 +24,7 @@ use host::{BLOCK_GRANULES, Host, OTHER_GRANULES};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 use rmm_abi::rmi::fid;
+use rmm_abi::rsi;
 use rmm_core::Rmm;
 use steps::Step;
 
@@ -53,7 +56,7 @@ const COMMANDS: [u64; 17] = [
 ];
 
 /// The same where Realms run.
-const RUNNING_COMMANDS: [u64; 9] = [
+const RUNNING_COMMANDS: [u64; 10] = [
     fid::DATA_CREATE_UNKNOWN,
     fid::DATA_DESTROY,
     fid::RTT_CREATE,
@@ -63,6 +66,7 @@ const RUNNING_COMMANDS: [u64; 9] = [
     fid::RTT_SET_RIPAS,
     fid::REC_ENTER,
     fid::PSCI_COMPLETE,
+    rsi::fid::ATTESTATION_TOKEN_CONTINUE,
 ];
 
 fn wanted_calls() -> u64 {
@@ -94,12 +98,12 @@ fn play<'m>(memory: &'m Memory, rmm: &'m Rmm<'m>, number: u16, steps: &[Step], t
     for step in steps {
         host.take(*step);
     }
-    let calls = host.calls;
+    let (calls, tokens) = (host.calls, std::mem::take(&mut host.tokens));
     bench.check_all();
     bench.check_tables();
     tally.calls.fetch_add(calls, Ordering::Relaxed);
     let mut outcomes = tally.outcomes.lock().unwrap();
-    for (outcome, count) in bench.outcomes() {
+    for (outcome, count) in bench.outcomes().iter().chain(&tokens) {
         *outcomes.entry(*outcome).or_default() += count;
     }
 }

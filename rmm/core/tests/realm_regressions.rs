@@ -6,7 +6,7 @@ mod furnished;
 #[path = "realm_regressions/host_memory.rs"]
 mod host_memory;
 
-use fake_machine::{Bench, Memory, PAGE, realm_params};
+use fake_machine::{AUX_GRANULES, Bench, Memory, PAGE, realm_params};
 use furnished::{Furnished, furnished};
 use rmm_abi::rmi::fid;
 
@@ -119,7 +119,7 @@ fn an_auxiliary_granule_is_the_rec_or_the_descriptor_or_twice_the_same() {
     } = furnished;
     let bench = &mut furnished.bench;
     let good = bench.rec_params(rd);
-    for position in 0..4 {
+    for position in 0..AUX_GRANULES {
         for alias in [
             free,
             rd,
@@ -127,7 +127,7 @@ fn an_auxiliary_granule_is_the_rec_or_the_descriptor_or_twice_the_same() {
             page,
             data,
             table,
-            good.aux[(position + 1) % 4],
+            good.aux[(position + 1) % AUX_GRANULES],
         ] {
             let mut params = good;
             params.aux[position] = alias;
@@ -198,7 +198,7 @@ fn error_paths_leave_nothing_locked() {
     bench.write(page, &params);
     bench.fail(ERROR_INPUT, fid::REC_CREATE, &[rd, free, page], "index");
     // With the last auxiliary granule not delegated.
-    params.aux[3] = page;
+    params.aux[AUX_GRANULES - 1] = page;
     bench.write(page, &params);
     bench.fail(
         ERROR_INPUT,
@@ -231,7 +231,7 @@ fn error_paths_leave_nothing_locked() {
     );
     // `snapshot` waits for every lock there is.
     memory.snapshot();
-    for granule in [free, params.aux[0], params.aux[1], params.aux[2]] {
+    for granule in [&[free], &params.aux[..AUX_GRANULES - 1]].concat() {
         bench.succeed(fid::GRANULE_UNDELEGATE, &[granule]);
     }
 }

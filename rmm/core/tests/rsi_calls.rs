@@ -1,4 +1,4 @@
-//! RSI commands that need no memory: version, features, measurements, the first steps of a token.
+//! RSI commands that need no memory: version, features, measurements.
 #![allow(missing_docs)]
 
 use fake_machine::{Guest, Scene, assert_exit, exit, realm_params};
@@ -9,8 +9,6 @@ use sha2::{Digest, Sha256, Sha512};
 
 const SUCCESS: u64 = 0;
 const ERROR_INPUT: u64 = 1;
-const ERROR_STATE: u64 = 2;
-const ERROR_UNKNOWN: u64 = 4;
 
 /// Runs a program that never leaves the Realm.
 fn inside<R>(program: impl FnOnce(Guest) -> R)
@@ -186,60 +184,5 @@ fn measurements_that_are_not_there() {
         for register in 1..5 {
             assert_eq!(read(&guest, register).await, [0; 64]);
         }
-    });
-}
-
-/// A token begins, and fails with the first attempt to get it: there is no key yet.
-#[test]
-fn a_token() {
-    const TOKEN: u64 = 0x1000;
-    inside(|guest| async move {
-        let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, TOKEN, 0, 0x1000];
-        assert_eq!(guest.call(&proceed).await, [ERROR_STATE, 0, 0, 0]);
-        for _ in 0..2 {
-            let init = [fid::ATTESTATION_TOKEN_INIT, 1, 2, 3];
-            assert_eq!(guest.call(&init).await, [SUCCESS, 4096, 0, 0]);
-        }
-        // Wrong arguments do not end the attempt.
-        for (address, offset, size) in [
-            (TOKEN + 8, 0, 0x1000),
-            (Scene::SHARED, 0, 0x1000),
-            (Scene::BEYOND, 0, 0x1000),
-            (u64::MAX - 0xfff, 0, 0x1000),
-            (TOKEN, 0x1000, 0),
-            (TOKEN, u64::MAX, 1),
-            (TOKEN, 1, u64::MAX),
-            (TOKEN, 1, 0x1000),
-            (TOKEN, 0, 0x1001),
-            (TOKEN, 0xfff, 2),
-        ] {
-            let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, address, offset, size];
-            let reply = guest.call(&proceed).await;
-            assert_eq!(
-                reply,
-                [ERROR_INPUT, 0, 0, 0],
-                "{address:#x} {offset:#x} {size:#x}"
-            );
-        }
-        assert_eq!(guest.call(&proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
-        assert_eq!(guest.call(&proceed).await, [ERROR_STATE, 0, 0, 0]);
-        // Arguments first.
-        let wrong = [fid::ATTESTATION_TOKEN_CONTINUE, TOKEN, 0x1000, 0];
-        assert_eq!(guest.call(&wrong).await, [ERROR_INPUT, 0, 0, 0]);
-    });
-}
-
-/// The attempt is the REC's: it is not over with an exit.
-#[test]
-fn a_token_over_an_exit() {
-    Scene::play(1, |scene| {
-        scene.program(|guest| async move {
-            guest.call(&[fid::ATTESTATION_TOKEN_INIT, 1, 2, 3]).await;
-            guest.interrupt().await;
-            let proceed = [fid::ATTESTATION_TOKEN_CONTINUE, 0x1000, 0, 0];
-            assert_eq!(guest.call(&proceed).await, [ERROR_UNKNOWN, 0, 0, 0]);
-        });
-        assert_exit(&scene.enter(), &exit(ExitReason::Irq));
-        assert_exit(&scene.enter(), &exit(ExitReason::Irq));
     });
 }

@@ -4,8 +4,8 @@
 #![allow(missing_docs)]
 
 use fake_machine::{
-    Bench, Guest, Instruction, Memory, MemoryAccess, Registers, SystemEncoding, VectorUse, WaitFor,
-    realm_params,
+    AUX_GRANULES, Bench, Guest, Instruction, Memory, MemoryAccess, Registers, SystemEncoding,
+    VectorUse, WaitFor, realm_params,
 };
 use rmm_abi::rmi::run::enter_flags::{EMULATED_MMIO, TRAP_WFE, TRAP_WFI};
 use rmm_abi::rmi::run::{ExitReason, RecEnter};
@@ -124,7 +124,10 @@ async fn live(guest: Guest, rec: u64, flags: u64) {
 
 #[test]
 fn nobody_sees_what_is_anothers() {
-    let memory = Memory::new(&[(0x8000_0000, 192)]);
+    const REALMS: u64 = 4;
+    const RECS_OF_A_REALM: u64 = 4;
+    const GRANULES: u64 = 32 + REALMS * RECS_OF_A_REALM * (1 + AUX_GRANULES as u64);
+    let memory = Memory::new(&[(0x8000_0000, GRANULES)]);
     let rmm = memory.rmm();
     let mut bench = Bench::new(&memory, &rmm).quick();
     let run = bench.host_granule();
@@ -141,7 +144,7 @@ fn nobody_sees_what_is_anothers() {
         params.sve_vl = 3;
         params.pmu_num_ctrs = 6;
         let rd = bench.realm(&params);
-        for _ in 0..4 {
+        for _ in 0..RECS_OF_A_REALM {
             let rec = bench.rec(rd, true);
             let number = recs.len() as u64 + 1;
             bench.program(rec, move |guest| live(guest, number, flags));

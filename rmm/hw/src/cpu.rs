@@ -1,11 +1,13 @@
 //! This CPU, as the core asks of it.
 
 mod run;
+mod token;
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
 use rmm_abi::el3::{BootCode, ServiceCode};
+use rmm_attest::Attester;
 use rmm_core::features::CpuIdentification;
 use rmm_core::granule::{
     Data, Delegated, GranuleAddress, InRealmWorld, KeepsRealm, Locked, Rec, Running, Undelegated,
@@ -22,6 +24,7 @@ use crate::sha::Sha;
 use crate::slot::{Mapping, Slots};
 use crate::tlb::{self, TlbMaintenance};
 use crate::vector_state::HostArea;
+use crate::workroom::Workroom;
 use crate::{console, el3, identity, park};
 
 /// The CPU that runs this code.
@@ -35,13 +38,27 @@ pub struct ThisCpu<'a> {
     fetches: Fetches,
     realm_cpu: RealmCpu,
     state: SwitchedState<'a>,
+    workroom: Workroom,
+    attester: Option<&'static Attester>,
+}
+
+/// What boot has prepared for a CPU.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    /// Windows for granules.
+    pub slots: Slots,
+    /// Where tokens are made.
+    pub workroom: Workroom,
+    /// Memory for the host's vector registers.
+    pub area: &'a HostArea,
+    /// Who signs tokens, if EL3 has given a key.
+    pub attester: Option<&'static Attester>,
 }
 
 impl<'a> ThisCpu<'a> {
-    /// This CPU, with its number, the slots that boot found for it, and memory for the host's vector
-    /// registers; `first` is what the first CPU is. A CPU that computes wrong digests does not boot, nor
-    /// one that has less than the first.
-    pub fn new(number: usize, slots: Slots, area: &'a HostArea, first: &CpuIdentification) -> Self {
+    /// This CPU, with its number and what boot has prepared for it; `first` is what the first CPU is. A
+    /// CPU that computes wrong digests does not boot, nor one that has less than the first.
+    pub fn new(number: usize, prepared: Prepared<'a>, first: &CpuIdentification) -> Self {
         let sha = Sha::of_this_cpu();
         if let Err(wrong) = sha.self_test() {
             park::refuse_boot(BootCode::Unknown, format_args!("{wrong}"));
@@ -55,12 +72,14 @@ impl<'a> ThisCpu<'a> {
         }
         Self {
             number,
-            slots,
+            slots: prepared.slots,
+            workroom: prepared.workroom,
+            attester: prepared.attester,
             zeroer: Zeroer::of_this_cpu(),
             sha,
             tlb: TlbMaintenance::of_this_cpu(),
             fetches: Fetches::of_this_cpu(),
-            state: SwitchedState::of_this_cpu(area, &id, first),
+            state: SwitchedState::of_this_cpu(prepared.area, &id, first),
             realm_cpu: RealmCpu::of_this_cpu(&id),
         }
     }

@@ -5,6 +5,7 @@ pub mod attestation;
 use core::arch::asm;
 
 use rmm_abi::el3::{BootCode, ServiceCode, fid};
+use rmm_abi::smc::TRNG_RND64;
 use rmm_core::granule::GranuleAddress;
 use rmm_core::{Call, Reply};
 
@@ -93,6 +94,12 @@ pub fn undelegate(granule: GranuleAddress) -> Result<(), ServiceCode> {
 pub fn reserve_memory(size: u64, alignment_bits: u8) -> Result<GranuleAddress, ServiceCode> {
     let base = service(fid::RESERVE_MEMORY, size, u64::from(alignment_bits) << 56)?;
     GranuleAddress::new(base).ok_or(ServiceCode::BadAddress)
+}
+
+/// A random word of EL3's (SMCCC TRNG, DEN0098, `TRNG_RND64`); `None` when EL3 has none, or none now.
+pub fn random() -> Option<u64> {
+    let [code, _, _, low, ..] = smc([TRNG_RND64, 64, 0, 0, 0, 0, 0, 0]);
+    (code == 0).then_some(low)
 }
 
 fn service(function: u64, x1: u64, x2: u64) -> Result<u64, ServiceCode> {

@@ -9,6 +9,7 @@ use rmm_core::boot::{HIGHEST_INTERFACE, LOWEST_INTERFACE};
 use rmm_core::granule::GranuleRecord;
 
 use crate::layout;
+use crate::memory::Zeroer;
 use crate::translation::{MAIR, TCR, TCR_UPPER_ONLY};
 
 /// Not zero once cold boot is done. The assembly reads it with the MMU off on every entry, so it
@@ -80,6 +81,22 @@ pub fn cold_boot_done() {
     unsafe {
         asm!("dc civac, {0}", "dsb sy", in(reg) COLD_BOOTED.as_ptr(), options(nostack, preserves_flags));
     }
+}
+
+unsafe extern "C" {
+    static mut __boot_stack_start: u8;
+    static mut __boot_stack_end: u8;
+}
+
+/// Wipes what cold boot has left on its stack: the realm attestation key has been there.
+///
+/// # Safety
+///
+/// Cold boot must be over, and the stack never be used again.
+pub unsafe fn wipe_boot_stack() {
+    let (start, end) = (&raw mut __boot_stack_start, &raw mut __boot_stack_end);
+    // SAFETY: the range is mapped, and by the contract of this function nobody else uses it.
+    unsafe { Zeroer::of_this_cpu().zero(start as u64, end as u64 - start as u64) };
 }
 
 /// Leaves the boot stack for good and goes on in `next` with the CPU's number, on the CPU's own

@@ -73,8 +73,7 @@ const _: () = {
 pub const PAGE: u64 = 4096;
 
 /// Physical memory for stacks and lower half tables of one CPU, in bytes.
-pub const STACK_MEMORY_PER_CPU: u64 =
-    STACK_SIZE + EXCEPTION_STACK_SIZE + LOWER_HALF_TABLES_SIZE;
+pub const STACK_MEMORY_PER_CPU: u64 = STACK_SIZE + EXCEPTION_STACK_SIZE + LOWER_HALF_TABLES_SIZE;
 
 /// CPUs whose stacks and slots one level 3 table translates.
 const CPUS_PER_TABLE: u64 = WINDOW_SIZE >> PER_CPU_SHIFT;

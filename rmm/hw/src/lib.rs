@@ -17,6 +17,8 @@
 //! | [`realm_cpu`] | EL2's controls: what traps, which tables translate |
 //! | [`system_state`], [`vector_state`], [`debug_state`], [`pmu_state`], [`gic_state`] | registers that are the host's or a Realm's |
 //! | [`resident`] | all of these on one CPU, and throwing a Realm out when the RMM stops |
+//! | [`workroom`], [`heap`] | making tokens, which interrupts can put aside |
+//! | [`entropy`] | random bits |
 //! | [`console`] | one PL011, shared with other worlds |
 //! | [`fetch`] | instruction fetches see what was written |
 //! | [`exception`] | vectors: expected faults become values, others end in a report |
@@ -46,11 +48,15 @@ pub mod debug_state;
 #[cfg(target_os = "none")]
 pub mod el3;
 #[cfg(target_os = "none")]
+pub mod entropy;
+#[cfg(target_os = "none")]
 pub mod exception;
 #[cfg(target_os = "none")]
 pub mod fetch;
 #[cfg(target_os = "none")]
 pub mod gic_state;
+#[cfg(target_os = "none")]
+pub mod heap;
 #[cfg(target_os = "none")]
 pub mod identity;
 #[cfg(target_os = "none")]
@@ -75,7 +81,6 @@ pub mod system_state;
 pub mod translation;
 #[cfg(target_os = "none")]
 pub mod vector_state;
-
 #[cfg(target_os = "none")]
 pub mod workroom;
 
@@ -83,4 +88,4 @@ pub mod workroom;
 mod entry;
 
 #[cfg(target_os = "none")]
-pub use entry::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
+pub use entry::{announce_cpus, cold_boot_done, continue_on_cpu_stack, wipe_boot_stack};

@@ -369,9 +369,8 @@ fn barrier() {
 ///
 /// `cpu` must be the number of the CPU that calls, and nothing be using its lower half.
 pub(crate) unsafe fn use_lower_half(cpu: u32) -> Option<*mut u64> {
-    let level2 = layout::PER_CPU
-        + (u64::from(cpu) << layout::PER_CPU_SHIFT)
-        + layout::LOWER_HALF_TABLES;
+    let level2 =
+        layout::PER_CPU + (u64::from(cpu) << layout::PER_CPU_SHIFT) + layout::LOWER_HALF_TABLES;
     let level3 = level2 + PAGE;
     let (level2_at, level3_at) = (translate(level2, true)?, translate(level3, true)?);
     let (level2, level3) = (level2 as *mut Table, level3 as *mut Table);

@@ -7,56 +7,95 @@
 //!
 //! Stack and heap of the work are auxiliary granules of the REC. They are mapped in the lower half,
 //! where each CPU has tables of its own, at addresses that are the same on all CPUs, so pointers
-//! stay true. Outside of work the lower half is empty.
+//! stay true. Outside of work the lower half is empty. When the work is done, all of the room but its
+//! result is wiped.
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::ptr;
+use core::mem::offset_of;
+use core::ptr::{self, NonNull};
 
 use rmm_core::granule::GranuleAddress;
+use rmm_core::machine::TOKEN_GRANULES;
 
 use crate::exception::Frame;
+use crate::heap::TokenHeap;
 use crate::layout::{self, PAGE};
+use crate::memory::Zeroer;
 use crate::translation::{self, Attributes};
 
 /// First address of the workroom. The page there is a guard, as are those between its parts.
 const ROOM: u64 = 2 << 20;
+/// The page that gets the result.
+pub const RESULT: u64 = ROOM + PAGE;
 /// The control page.
-pub const CONTROL: u64 = ROOM + PAGE;
+const CONTROL: u64 = RESULT + 2 * PAGE;
 /// Pages of the stack.
-pub const STACK_PAGES: usize = 5;
+const STACK_PAGES: u64 = 3;
 const STACK: u64 = CONTROL + 2 * PAGE;
 /// First address behind the stack.
-const STACK_END: u64 = STACK + STACK_PAGES as u64 * PAGE;
+const STACK_END: u64 = STACK + STACK_PAGES * PAGE;
 /// Pages of the heap.
-pub const HEAP_PAGES: usize = 4;
-/// First address of the heap.
-pub const HEAP: u64 = STACK_END + PAGE;
-/// Bytes of the heap.
-pub const HEAP_SIZE: u64 = HEAP_PAGES as u64 * PAGE;
+const HEAP_PAGES: u64 = 6;
+/// First address of the heap's memory.
+const HEAP: u64 = STACK_END + PAGE;
 
-/// Granules that work needs: control page, stack, heap.
-pub const GRANULES: usize = 1 + STACK_PAGES + HEAP_PAGES;
+/// Where pages are, and how many: result, control page, stack, heap.
+const PARTS: [(u64, u64); 4] = [
+    (RESULT, 1),
+    (CONTROL, 1),
+    (STACK, STACK_PAGES),
+    (HEAP, HEAP_PAGES),
+];
 
-/// Words of the control page.
-mod control {
+const _: () = {
+    assert!(2 + STACK_PAGES + HEAP_PAGES == TOKEN_GRANULES as u64);
+    assert!(HEAP + HEAP_PAGES * PAGE <= ROOM + layout::WINDOW_SIZE);
+};
+
+/// What the control page holds.
+#[repr(C)]
+struct Control {
     /// The ordinary stack pointer of the CPU that works.
-    pub(super) const MAIN: u64 = 0;
+    main_stack: u64,
     /// Registers of work that was put aside.
-    pub(super) const FRAME: u64 = 16;
-    /// For the argument and the result of the work.
-    pub(super) const ARGUMENT: u64 = FRAME + 40 * 8;
+    frame: Frame,
+    /// The heap of the work.
+    heap: TokenHeap,
+    /// The argument of the work.
+    argument: Argument,
 }
 
-/// First byte of the control page that work may use as it likes.
-pub const ARGUMENT: u64 = CONTROL + control::ARGUMENT;
-/// Bytes from there to the end of the page.
-pub const ARGUMENT_SIZE: usize = (PAGE - control::ARGUMENT) as usize;
+/// Room for an argument.
+#[repr(C, align(16))]
+struct Argument([u8; ARGUMENT_SIZE]);
+
+/// Bytes that an argument may have.
+const ARGUMENT_SIZE: usize = 2048;
+
+const _: () = assert!(size_of::<Control>() <= PAGE as usize);
+
+const fn control() -> *mut Control {
+    CONTROL as *mut Control
+}
+
+/// The heap of the work, if it is work that asks.
+pub(crate) fn heap() -> Option<NonNull<TokenHeap>> {
+    let stack: u64;
+    // SAFETY: reading the stack pointer changes nothing.
+    unsafe { asm!("mov {0}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    // SAFETY: the control page is mapped while the stack is in use.
+    is_on_stack(stack).then(|| unsafe { NonNull::new_unchecked(&raw mut (*control()).heap) })
+}
+
+const fn is_on_stack(pointer: u64) -> bool {
+    STACK <= pointer && pointer <= STACK_END
+}
 
 global_asm!(
     include_str!("workroom/switch.S"),
-    MAIN = const CONTROL + control::MAIN,
+    MAIN = const CONTROL + offset_of!(Control, main_stack) as u64,
 );
 
 unsafe extern "C" {
@@ -79,8 +118,22 @@ pub enum Progress {
 pub struct Workroom {
     /// Level 3 entry of [`ROOM`].
     entries: *mut u64,
+    zeroer: Zeroer,
     in_use: Cell<bool>,
     not_send: PhantomData<*mut ()>,
+}
+
+/// Work and what it works on.
+pub trait Work: Sized {
+    /// Does it. This is the code that interrupts may put aside: it must not depend on the CPU, or hold a
+    /// lock that other code takes.
+    fn run(&mut self, result: &mut [u8; PAGE as usize]);
+}
+
+extern "C" fn run<W: Work>(work: *mut u8) {
+    // SAFETY: `Workroom::begin` has put it there, and the page of the result is mapped. Nobody else
+    // uses either while the work is not done.
+    unsafe { (*work.cast::<W>()).run(&mut *(RESULT as *mut [u8; PAGE as usize])) }
 }
 
 impl Workroom {
@@ -95,77 +148,128 @@ impl Workroom {
         let entries = unsafe { translation::use_lower_half(cpu)? };
         Some(Self {
             entries,
+            zeroer: Zeroer::of_this_cpu(),
             in_use: Cell::new(false),
             not_send: PhantomData,
         })
     }
 
-    /// Does work in these granules, which are the room's control page, stack and heap: from its
-    /// beginning, or, with `None`, from where it was put aside.
-    ///
-    /// `fill` may write the argument of work that begins, `read` sees what is there when the
-    /// work is done.
+    /// Begins work in these granules. When it is done, it is handed to `read`.
     ///
     /// # Safety
     ///
-    /// The granules must be in the Realm world, this CPU's alone while the work is done, and
-    /// the same in the same order each time. Work may be resumed only if it was put aside.
-    ///
-    /// # Panics
-    ///
-    /// When the room is in use.
-    pub unsafe fn work(
+    /// The granules must be in the Realm world and this CPU's alone while the work is done.
+    pub unsafe fn begin<W: Work + 'static>(
         &self,
-        granules: &[GranuleAddress; GRANULES],
-        begin: Option<extern "C" fn(*mut u8)>,
-        fill: impl FnOnce(*mut u8),
-        read: impl FnOnce(*const u8),
+        granules: &[GranuleAddress; TOKEN_GRANULES],
+        work: W,
+        read: impl FnOnce(&W),
     ) -> Progress {
+        const {
+            assert!(size_of::<W>() <= ARGUMENT_SIZE && align_of::<W>() <= align_of::<Argument>());
+        }
+        self.with_room(granules, || {
+            // SAFETY: the room is mapped, and by the contract of this function nobody else uses it.
+            // Where the heap has its memory, nothing is.
+            let is_done = unsafe {
+                let control = control();
+                let argument = (&raw mut (*control).argument).cast::<W>();
+                argument.write(work);
+                (&raw mut (*control).heap).write(TokenHeap::new());
+                (*control)
+                    .heap
+                    .init(HEAP as usize, (HEAP_PAGES * PAGE) as usize);
+                rmm_work_begin(run::<W>, argument.cast(), STACK_END)
+            };
+            self.after::<W>(is_done, read)
+        })
+    }
+
+    /// Goes on with work that was put aside.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::begin`]; the granules must be those in which work of the same type was put aside, in
+    /// the same order.
+    pub unsafe fn resume<W: Work + 'static>(
+        &self,
+        granules: &[GranuleAddress; TOKEN_GRANULES],
+        read: impl FnOnce(&W),
+    ) -> Progress {
+        self.with_room(granules, || {
+            // SAFETY: the room is mapped, and what is on its stack is what the work left there.
+            let is_done = unsafe { rmm_work_resume(&raw const (*control()).frame) };
+            self.after::<W>(is_done, read)
+        })
+    }
+
+    /// Wipes what work has left that was put aside.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::begin`].
+    pub unsafe fn wipe(&self, granules: &[GranuleAddress; TOKEN_GRANULES]) {
+        self.with_room(granules, || {
+            // SAFETY: the room is mapped, and by the contract of this function nobody else uses it.
+            unsafe { self.zeroer.zero(RESULT, PAGE) };
+            self.clear();
+        });
+    }
+
+    fn after<W: Work>(&self, is_done: u64, read: impl FnOnce(&W)) -> Progress {
+        if is_done == 0 {
+            return Progress::Interrupted;
+        }
+        // SAFETY: the work is done, and the room is still mapped. Work has nothing to drop that is not
+        // wiped with it.
+        read(unsafe { &*(&raw const (*control()).argument).cast::<W>() });
+        self.clear();
+        Progress::Done
+    }
+
+    /// Wipes all of the room but the result.
+    fn clear(&self) {
+        for (address, pages) in &PARTS[1..] {
+            // SAFETY: the room is mapped, and no work is going on in it.
+            unsafe { self.zeroer.zero(*address, pages * PAGE) };
+        }
+    }
+
+    /// Maps the room for as long as something is done in it.
+    ///
+    /// The exception that puts work aside overwrites `ELR_EL2` and `SPSR_EL2`, which are a Realm's, and so
+    /// does going on: they are kept.
+    fn with_room<T>(
+        &self,
+        granules: &[GranuleAddress; TOKEN_GRANULES],
+        act: impl FnOnce() -> T,
+    ) -> T {
         assert!(!self.in_use.replace(true), "work inside of work");
         self.map(granules);
-        let argument = ARGUMENT as *mut u8;
         let (link, state): (u64, u64);
-        // SAFETY: the exception that puts work aside overwrites these two, which are a Realm's.
+        // SAFETY: reading the registers changes nothing.
         unsafe {
             asm!("mrs {0}, elr_el2", "mrs {1}, spsr_el2", out(reg) link, out(reg) state, options(nomem, nostack));
         }
-        // SAFETY: the room is mapped, and by the contract of this function nobody else uses it. What
-        // is on the stack of work that was put aside is what it left there.
-        let done = unsafe {
-            match begin {
-                Some(work) => {
-                    fill(argument);
-                    rmm_work_begin(work, argument, STACK_END)
-                }
-                None => rmm_work_resume((CONTROL + control::FRAME) as *const Frame),
-            }
-        };
+        let result = act();
         // SAFETY: back to what was there.
         unsafe {
             asm!("msr elr_el2, {0}", "msr spsr_el2, {1}", in(reg) link, in(reg) state, options(nomem, nostack));
         }
-        if done != 0 {
-            read(argument);
-        }
         self.unmap();
         self.in_use.set(false);
-        if done != 0 {
-            Progress::Done
-        } else {
-            Progress::Interrupted
-        }
+        result
     }
 
-    /// Level 3 entries of the parts, with the granule of each.
+    /// Level 3 entries of the room's pages.
     fn entries() -> impl Iterator<Item = usize> {
-        let page = |address: u64| ((address - ROOM) / PAGE) as usize;
-        [page(CONTROL)]
-            .into_iter()
-            .chain(page(STACK)..page(STACK_END))
-            .chain(page(HEAP)..page(HEAP + HEAP_SIZE))
+        PARTS.into_iter().flat_map(|(address, pages)| {
+            let first = (address - ROOM) / PAGE;
+            (first..first + pages).map(|entry| entry as usize)
+        })
     }
 
-    fn map(&self, granules: &[GranuleAddress; GRANULES]) {
+    fn map(&self, granules: &[GranuleAddress; TOKEN_GRANULES]) {
         for (entry, granule) in Self::entries().zip(granules) {
             // SAFETY: the entries are this CPU's alone, and empty while the room is not in use.
             unsafe {
@@ -188,20 +292,17 @@ impl Workroom {
     }
 }
 
-const _: () = assert!(HEAP + HEAP_SIZE <= ROOM + layout::WINDOW_SIZE);
-
 /// What an interrupt of the RMM does: it puts work aside, if that is what runs. False when it does
 /// not.
 pub(crate) fn put_aside(frame: &mut Frame) -> bool {
-    if !(STACK..STACK_END + 1).contains(&frame.sp) {
-        return false;
-    }
     /// EL2 with `SP_EL0`, everything masked.
     const EL2T_MASKED: u64 = 0x3c8;
-    let place = (CONTROL + control::FRAME) as *mut Frame;
+    if !is_on_stack(frame.sp) {
+        return false;
+    }
     // SAFETY: code whose stack is the workroom's runs while the room is mapped; the place is for
-    // this and has room for a frame.
-    unsafe { place.write(*frame) };
+    // this.
+    unsafe { (&raw mut (*control()).frame).write(*frame) };
     // Nothing of the work stays in registers or on the stack of exceptions.
     frame.x = [0; 31];
     frame.elr = rmm_work_interrupted as *const () as u64;

@@ -12,14 +12,16 @@ use rmm_core::boot::{
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
 use rmm_core::vgic::GicLimits;
+use rmm_hw::el3::attestation::SharedPage;
 use rmm_hw::layout::{self, PAGE};
 use rmm_hw::memory::{Zeroer, can_read};
 use rmm_hw::translation::{self, Attributes, MapError, Tables};
 use rmm_hw::{announce_cpus, cold_boot_done, continue_on_cpu_stack};
-use rmm_hw::{console, el3, identity, park, slot, tlb};
+use rmm_hw::{console, el3, heap, identity, park, slot, tlb};
 
+use crate::attestation;
 use crate::protections::{self, Unprotected};
-use crate::serve::{FIRST_CPU, RMM, serve};
+use crate::serve::{FIRST_CPU, RMM, serve_after_cold_boot};
 
 /// Interface revision from which EL3 can be asked for memory.
 const RESERVE_MEMORY_SINCE: Version = Version::new(0, 7);
@@ -73,7 +75,7 @@ extern "C" fn rmm_cold_boot(x0: u64, x1: u64, x2: u64, x3: u64, image: u64) -> !
     match boot(&registers, image) {
         Ok(cpu) => {
             cold_boot_done();
-            continue_on_cpu_stack(cpu, serve)
+            continue_on_cpu_stack(cpu, serve_after_cold_boot)
         }
         Err(ColdBootError::Refused(error)) => {
             park::refuse_boot(error.code(), format_args!("{error}"))
@@ -160,6 +162,11 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
             GicLimits::new(&id),
         )
     });
+    // SAFETY: cold boot runs once.
+    unsafe { heap::open_for_boot() };
+    // SAFETY: `copy_shared_page` has mapped the page, and what it copied is all that was wanted of it.
+    attestation::prepare(&mut unsafe { SharedPage::new(parameters.shared_page) });
+    heap::close_after_boot();
     announce_cpus(parameters.cpus);
     Ok(parameters.cpu)
 }

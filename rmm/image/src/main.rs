@@ -8,6 +8,8 @@
 )]
 
 #[cfg(target_os = "none")]
+mod attestation;
+#[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
 mod protections;

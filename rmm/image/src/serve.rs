@@ -5,11 +5,14 @@ use core::sync::atomic::Ordering;
 use rmm_abi::el3::BootCode;
 use rmm_core::Rmm;
 use rmm_core::features::CpuIdentification;
-use rmm_hw::cpu::ThisCpu;
+use rmm_hw::cpu::{Prepared, ThisCpu};
 use rmm_hw::slot::Slots;
 use rmm_hw::vector_state::HostArea;
-use rmm_hw::{el3, identity, park};
+use rmm_hw::workroom::Workroom;
+use rmm_hw::{el3, identity, park, wipe_boot_stack};
 use spin::Once;
+
+use crate::attestation::ATTESTER;
 
 /// The RMM, from the end of cold boot on.
 pub(crate) static RMM: Once<Rmm<'static>> = Once::new();
@@ -21,20 +24,30 @@ pub(crate) static FIRST_CPU: Once<CpuIdentification> = Once::new();
 pub(crate) extern "C" fn serve(number: u64) -> ! {
     // SAFETY: the assembly passes this CPU's own number. What may have served here before the
     // CPU was switched off is gone with its stack.
-    let slots = u32::try_from(number)
-        .ok()
-        .and_then(|number| unsafe { Slots::of_this_cpu(number) });
+    let windows = u32::try_from(number).ok().and_then(|number| unsafe {
+        Some((Slots::of_this_cpu(number)?, Workroom::of_this_cpu(number)?))
+    });
     let index = usize::try_from(number).ok();
-    let (Some(rmm), Some(first), Some(index), Some(slots), Some(last_x4)) =
-        (RMM.get(), FIRST_CPU.get(), index, slots, park::last_call())
-    else {
+    let (Some(rmm), Some(first), Some(index), Some((slots, workroom)), Some(last_x4)) = (
+        RMM.get(),
+        FIRST_CPU.get(),
+        index,
+        windows,
+        park::last_call(),
+    ) else {
         park::give_up(format_args!("CPU {number} is not prepared"));
     };
     if park::stopped() {
         park::refuse(BootCode::Unknown);
     }
     let area = HostArea::new();
-    let this = ThisCpu::new(index, slots, &area, first);
+    let prepared = Prepared {
+        slots,
+        workroom,
+        area: &area,
+        attester: ATTESTER.get(),
+    };
+    let this = ThisCpu::new(index, prepared, first);
     let mut call = el3::boot_complete(BootCode::Success);
     identity::set_serving();
     while !park::stopped() {
@@ -53,6 +66,13 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
     }
     last_x4.store(call[4], Ordering::Relaxed);
     park::park()
+}
+
+/// The same on the first CPU, right after cold boot.
+pub(crate) extern "C" fn serve_after_cold_boot(number: u64) -> ! {
+    // SAFETY: this runs on the CPU's own stack, and nothing goes back to that of cold boot.
+    unsafe { wipe_boot_stack() };
+    serve(number)
 }
 
 /// Called by `entry.S` on a CPU that comes up after cold boot, on its own stack.

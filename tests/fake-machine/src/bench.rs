@@ -23,7 +23,7 @@ use crate::{FakeCpu, Owner, Stage2Registers, Translation};
 pub const PAGE: u64 = 0x1000;
 
 /// Auxiliary granules of a REC of this RMM.
-const AUX_GRANULES: u64 = 4;
+pub const AUX_GRANULES: usize = 14;
 
 /// An RMM on one CPU of a machine, and the model of the same machine. Each call goes to both.
 ///
@@ -101,7 +101,7 @@ impl<'m> Bench<'m> {
         let limits = Limits {
             features,
             vmid_bits: 16,
-            aux_granules: AUX_GRANULES,
+            aux_granules: AUX_GRANULES as u64,
         };
         let states = granules.iter().map(|&address| match memory.owner(address) {
             Owner::NonSecure => (address, Granule::Undelegated),

@@ -4,6 +4,9 @@ mod execute;
 mod machine;
 mod memory_access;
 mod run;
+mod token;
+
+pub use token::{TokenScript, token_words};
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -60,8 +60,10 @@ mod realm;
 mod registers;
 mod snapshot;
 
-pub use bench::{Bench, PAGE, Scene, assert_exit, exit, realm_params, synchronous_exit};
-pub use cpu::{El3Script, FakeCpu, FakeMapping};
+pub use bench::{
+    AUX_GRANULES, Bench, PAGE, Scene, assert_exit, exit, realm_params, synchronous_exit,
+};
+pub use cpu::{El3Script, FakeCpu, FakeMapping, TokenScript, token_words};
 pub use granule::Owner;
 pub use memory::{FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE, id_registers};
 pub use mmu::{Stage2Registers, StaleTranslation, Translation};

@@ -12,7 +12,7 @@ use rmm_core::rtt::Invalidation;
 use rmm_core::vgic::GicLimits;
 use rmm_core::{GranuleWords, Rmm};
 
-use crate::cpu::{El3Script, FakeCpu};
+use crate::cpu::{El3Script, FakeCpu, TokenScript};
 use crate::granule::{Granule, Owner};
 use crate::host::HostHook;
 use crate::mmu::{Fault, Stage2Registers, StaleTranslation, Tlb, Translation};
@@ -59,6 +59,7 @@ pub struct Memory {
     records: OnceLock<Vec<GranuleRecord>>,
     vmids: VmidTable,
     script: El3Script,
+    tokens: TokenScript,
     pub(crate) host_hook: HostHook,
     pub(crate) host_write_hook: HostHook,
     programs: Programs,
@@ -100,6 +101,7 @@ impl Memory {
             records: OnceLock::new(),
             vmids: VmidTable::new(),
             script: El3Script::default(),
+            tokens: TokenScript::default(),
             host_hook: HostHook::default(),
             host_write_hook: HostHook::default(),
             programs: Programs::default(),
@@ -179,6 +181,11 @@ impl Memory {
     /// How EL3 is to misbehave.
     pub fn el3(&self) -> &El3Script {
         &self.script
+    }
+
+    /// How tokens are made.
+    pub fn tokens(&self) -> &TokenScript {
+        &self.tokens
     }
 
     /// Who owns the granule at an address.

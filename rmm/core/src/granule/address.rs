@@ -9,6 +9,9 @@ use rmm_abi::GRANULE_SIZE;
 pub struct GranuleAddress(u64);
 
 impl GranuleAddress {
+    /// The lowest granule.
+    pub(crate) const ZERO: Self = Self(0);
+
     /// The granule at a physical address; `None` when the address is not a multiple of 4 KiB.
     pub const fn new(address: u64) -> Option<Self> {
         if address.is_multiple_of(GRANULE_SIZE as u64) {

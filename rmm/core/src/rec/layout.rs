@@ -61,7 +61,18 @@ pub const PMU_WORDS: usize = 80;
 /// `MDSCR_EL1` as the Realm sees it while its OS lock is set.
 pub(crate) const LOCKED_DEBUG_CONTROL: usize = PMU + PMU_WORDS;
 
-const _: () = assert!(LOCKED_DEBUG_CONTROL < crate::WORDS_PER_GRANULE);
+/// How far a token has come, see [`super::TokenState`].
+pub(crate) const TOKEN_STATE: usize = LOCKED_DEBUG_CONTROL + 1;
+/// Bytes of a token that is ready.
+pub(crate) const TOKEN_SIZE: usize = TOKEN_STATE + 1;
+/// Bytes of it that the Realm has got.
+pub(crate) const TOKEN_DELIVERED: usize = TOKEN_SIZE + 1;
+/// What the Realm wants to find in the token.
+pub(crate) const CHALLENGE: usize = TOKEN_DELIVERED + 1;
+/// Words of a challenge.
+pub(crate) const CHALLENGE_WORDS: usize = 8;
+
+const _: () = assert!(CHALLENGE + CHALLENGE_WORDS <= crate::WORDS_PER_GRANULE);
 
 /// A system register of a REC, at [`SYSTEM`] plus its number. All of them are the host's while no REC
 /// is in the CPU, and are kept for it. `ZCR_EL1` goes with the vector registers.

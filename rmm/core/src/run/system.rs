@@ -174,7 +174,7 @@ impl<M: Machine> Session<'_, M> {
         let broken = Fatal::BrokenRec {
             granule: self.running.address(),
         };
-        let [first, second, third, _] = self.rec.aux();
+        let [first, second, third, ..] = self.rec.aux();
         let map = |address| {
             let address = GranuleAddress::new(address).ok_or(broken)?;
             Ok::<_, Fatal>(self.machine().map_aux(self.running, address))

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fake_machine::{Bench, FEATURES, FakeCpu, Memory, PAGE, Stage2Registers, realm_params};
+use fake_machine::{
+    AUX_GRANULES, Bench, FEATURES, FakeCpu, Memory, PAGE, Stage2Registers, realm_params,
+};
 use rmm_abi::rmi::{RecParams, fid};
 use rmm_core::Rmm;
 use rmm_model::Granule;
@@ -11,16 +13,18 @@ use rmm_model::realm::{HostMemory, Realm, World};
 use crate::order::{Done, explain};
 
 pub(crate) const BASE: u64 = 0x8000_0000;
-pub(crate) const GRANULES: u64 = 32;
+pub(crate) const GRANULES: u64 = 32 + AUX_GRANULES as u64;
 
 /// Granules by their use; those from `POOL` on are for everything.
 pub(crate) const DESCRIPTORS: [u64; 2] = [BASE, BASE + PAGE];
 pub(crate) const START_TABLES: [u64; 2] = [BASE + 2 * PAGE, BASE + 3 * PAGE];
 pub(crate) const AUX: u64 = BASE + 4 * PAGE;
-pub(crate) const REALM_PARAMETERS: [u64; 2] = [BASE + 8 * PAGE, BASE + 9 * PAGE];
-pub(crate) const REC_PARAMETERS: [u64; 2] = [BASE + 10 * PAGE, BASE + 11 * PAGE];
-pub(crate) const SOURCE: u64 = BASE + 12 * PAGE;
-pub(crate) const POOL: std::ops::Range<u64> = BASE + 13 * PAGE..BASE + 24 * PAGE;
+pub(crate) const LAST_AUX: u64 = AUX_END - PAGE;
+const AUX_END: u64 = AUX + AUX_GRANULES as u64 * PAGE;
+pub(crate) const REALM_PARAMETERS: [u64; 2] = [AUX_END, AUX_END + PAGE];
+pub(crate) const REC_PARAMETERS: [u64; 2] = [AUX_END + 2 * PAGE, AUX_END + 3 * PAGE];
+pub(crate) const SOURCE: u64 = AUX_END + 4 * PAGE;
+pub(crate) const POOL: std::ops::Range<u64> = AUX_END + 5 * PAGE..AUX_END + 16 * PAGE;
 
 pub(crate) const MIDDLE: u64 = 1 << 38;
 pub(crate) const LEVEL_2: u64 = 0x20_0000;
@@ -73,8 +77,7 @@ impl<'m> Arena<'m> {
             bench.write(page, &params);
         }
         bench.fill(SOURCE, 4);
-        let delegated = (0..8).map(|number| BASE + number * PAGE);
-        for address in delegated.chain(POOL.step_by(0x1000)) {
+        for address in (BASE..AUX_END).chain(POOL).step_by(0x1000) {
             bench.succeed(fid::GRANULE_DELEGATE, &[address]);
         }
         if subject == Subject::Tables {
@@ -111,8 +114,8 @@ impl<'m> Arena<'m> {
             let mut params = RecParams::default();
             params.flags = 1;
             params.mpidr = index & 0xf | (index >> 4) << 8;
-            params.num_aux = 4;
-            for (number, aux) in (0..).zip(&mut params.aux[..4]) {
+            params.num_aux = AUX_GRANULES as u64;
+            for (number, aux) in (0..).zip(&mut params.aux[..AUX_GRANULES]) {
                 *aux = AUX + number * PAGE;
             }
             let bytes = zerocopy::IntoBytes::as_bytes(&params);

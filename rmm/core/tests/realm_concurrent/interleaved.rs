@@ -9,7 +9,7 @@ use fake_machine::{Memory, PAGE};
 use rmm_abi::rmi::fid;
 
 use crate::arena::{
-    AUX, Arena, BASE, DESCRIPTORS, GRANULES, LEVEL_2, MIDDLE, POOL, REALM_PARAMETERS,
+    AUX, Arena, BASE, DESCRIPTORS, GRANULES, LAST_AUX, LEVEL_2, MIDDLE, POOL, REALM_PARAMETERS,
     REC_PARAMETERS, START_TABLES, Subject, done,
 };
 
@@ -140,7 +140,7 @@ fn recs_come_and_go() {
         call(fid::REALM_DESTROY, [RD]),
         call(fid::REALM_ACTIVATE, [RD]),
         call(fid::GRANULE_UNDELEGATE, [AUX]),
-        call(fid::GRANULE_UNDELEGATE, [AUX + 3 * PAGE]),
+        call(fid::GRANULE_UNDELEGATE, [LAST_AUX]),
         call(fid::GRANULE_UNDELEGATE, [rec]),
         CREATE_OTHER_REALM,
     ];

@@ -1,5 +1,7 @@
 //! A host that chooses what it needs from what there is.
 
+use std::collections::BTreeMap;
+
 use fake_machine::{Bench, PAGE};
 use rmm_abi::rmi::fid;
 use rmm_model::Granule;
@@ -7,7 +9,7 @@ use rmm_model::realm::{Shape, entry_size};
 
 /// Granules that a host needs: 512 that make a block, and others.
 pub(crate) const BLOCK_GRANULES: u64 = 512;
-pub(crate) const OTHER_GRANULES: u64 = 96;
+pub(crate) const OTHER_GRANULES: u64 = 192;
 
 /// The host, and the numbers of the present step.
 pub(crate) struct Host<'b, 'm> {
@@ -18,6 +20,8 @@ pub(crate) struct Host<'b, 'm> {
     pub(crate) first_vmid: u16,
     /// Calls made.
     pub(crate) calls: u64,
+    /// What came of calls about tokens: function and X0.
+    pub(crate) tokens: BTreeMap<(u64, u64), u64>,
     /// The run page of the last entry.
     pub(crate) run: u64,
     pub(crate) choices: [u16; 8],
@@ -31,6 +35,7 @@ impl<'b, 'm> Host<'b, 'm> {
             base,
             first_vmid,
             calls: 0,
+            tokens: BTreeMap::new(),
             run: 0,
             choices: [0; 8],
             next: 0,
@@ -64,10 +69,22 @@ impl<'b, 'm> Host<'b, 'm> {
         first..first + OTHER_GRANULES * PAGE
     }
 
+    /// All granules in a state, but those of the block.
+    pub(crate) fn others_in(&self, wanted: Granule) -> Vec<u64> {
+        let others = self.other_granules();
+        self.bench
+            .world()
+            .granules()
+            .filter(|(address, granule)| *granule == wanted && others.contains(address))
+            .map(|(address, _)| address)
+            .collect()
+    }
+
     /// A granule in a state, or once in a while anything else.
     pub(crate) fn granule(&mut self, wanted: Granule) -> u64 {
         if self.rarely(16) {
-            let inside = self.base + (self.choose() as u64 % 600) * PAGE;
+            let inside =
+                self.base + (self.choose() as u64 % (BLOCK_GRANULES + OTHER_GRANULES)) * PAGE;
             let outside = 0x7f_0000_0000;
             return self.one_of(&[
                 inside,
@@ -79,14 +96,7 @@ impl<'b, 'm> Host<'b, 'm> {
                 inside | 1 << 52,
             ]);
         }
-        let others = self.other_granules();
-        let candidates: Vec<u64> = self
-            .bench
-            .world()
-            .granules()
-            .filter(|(address, granule)| *granule == wanted && others.contains(address))
-            .map(|(address, _)| address)
-            .collect();
+        let candidates = self.others_in(wanted);
         if !candidates.is_empty() {
             return self.one_of(&candidates);
         }
@@ -96,7 +106,7 @@ impl<'b, 'm> Host<'b, 'm> {
             self.call(fid::GRANULE_DELEGATE, &[granule]);
             return granule;
         }
-        others.start
+        self.other_granules().start
     }
 
     pub(crate) fn rd(&mut self) -> u64 {

@@ -11,10 +11,11 @@ use rmm_model::Granule;
 use rmm_model::realm::{PsciCall, Reach, Ripas, World};
 
 use crate::host::Host;
+use crate::tokens::is_about_token;
 
 /// What a Realm does when it is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deed {
+pub(crate) enum Deed {
     Nothing,
     Load(u64),
     Fetch(u64),
@@ -23,7 +24,7 @@ enum Deed {
 
 /// What came of it, if the Realm knows already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     Accessed(Result<u64, Taken>),
     Replied([u64; 3]),
 }
@@ -56,7 +57,7 @@ fn status(outcome: Option<Outcome>) -> Option<u64> {
     }
 }
 
-fn is_interrupt(told: &RecExit) -> bool {
+pub(crate) fn is_interrupt(told: &RecExit) -> bool {
     told.exit_reason == ExitReason::Irq as u8
 }
 
@@ -80,10 +81,10 @@ impl Host<'_, '_> {
         }
     }
 
-    fn deed(&mut self, rd: u64) -> Deed {
+    fn deed(&mut self, rec: u64, rd: u64) -> Deed {
         let ipa = self.ipa(rd);
         let page = ipa & !0xfff;
-        match self.choose() % 16 {
+        match self.choose() % 20 {
             0 => Deed::Nothing,
             1..=4 => Deed::Load(ipa),
             5 => Deed::Fetch(ipa),
@@ -106,6 +107,7 @@ impl Host<'_, '_> {
             }
             14 if self.rarely(3) => Deed::Call([psci::CPU_OFF, 0, 0, 0, 0]),
             15 if self.rarely(6) => Deed::Call([psci::SYSTEM_OFF, 0, 0, 0, 0]),
+            16..=19 => self.token_deed(rec, page),
             _ => Deed::Call([psci::VERSION, 0, 0, 0, 0]),
         }
     }
@@ -129,7 +131,7 @@ impl Host<'_, '_> {
         let before = self.bench.world().rec(rec).cloned();
         let deed = before
             .as_ref()
-            .map_or(Deed::Nothing, |before| self.deed(before.owner));
+            .map_or(Deed::Nothing, |before| self.deed(rec, before.owner));
         let notes = Notes::default();
         let for_realm = Arc::clone(&notes);
         self.bench
@@ -160,13 +162,16 @@ impl Host<'_, '_> {
             Deed::Nothing => assert!(is_interrupt(&told)),
             Deed::Load(ipa) => self.check_access(before.owner, ipa, false, &told, outcome),
             Deed::Fetch(ipa) => self.check_access(before.owner, ipa, true, &told, outcome),
+            Deed::Call(arguments) if is_about_token(&arguments) => {
+                self.check_token(rec, &arguments, &told, outcome);
+            }
             Deed::Call(arguments) => {
                 self.check_call(before.owner, before.index, arguments, &told, outcome);
             }
         }
     }
 
-    fn check_missing(told: &RecExit, ipa: u64) {
+    pub(crate) fn check_missing(told: &RecExit, ipa: u64) {
         assert_eq!(told.exit_reason, ExitReason::Sync as u8);
         assert_eq!(told.hpfar, ipa >> 12 << 4);
         assert_eq!(told.far, 0);
@@ -362,10 +367,6 @@ impl Host<'_, '_> {
         let map = [rd, middle, 3, shared | 0xd8];
         self.call(fid::RTT_MAP_UNPROTECTED, &map);
         for _ in 0..2 {
-            for _ in 0..5 {
-                let granule = self.granule(Granule::Undelegated);
-                self.call(fid::GRANULE_DELEGATE, &[granule]);
-            }
             self.create_rec(rd);
         }
         self.call(fid::REALM_ACTIVATE, &[rd]);

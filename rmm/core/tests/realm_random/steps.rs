@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fake_machine::{PAGE, realm_params};
+use fake_machine::{AUX_GRANULES, PAGE, realm_params};
 use proptest::prelude::*;
 use rmm_abi::rmi::fid;
 use rmm_model::Granule;
@@ -264,6 +264,7 @@ impl Host<'_, '_> {
 
     pub(crate) fn create_rec(&mut self, rd: u64) {
         let rec = self.granule(Granule::Delegated);
+        self.delegate_for_rec(rec);
         let mut params = rmm_abi::rmi::RecParams::default();
         let index = self
             .bench
@@ -273,22 +274,19 @@ impl Host<'_, '_> {
         params.mpidr = index & 0xf | (index >> 4) << 8;
         params.flags = self.one_of(&[1, 0]);
         params.pc = self.choose() as u64;
-        params.num_aux = 4;
-        let others = self.other_granules();
-        let mut free = self.bench.world().granules().filter(|(address, granule)| {
-            *granule == Granule::Delegated && *address != rec && others.contains(address)
-        });
-        for aux in &mut params.aux[..4] {
-            *aux = free.next().map_or(0, |(address, _)| address);
+        params.num_aux = AUX_GRANULES as u64;
+        let free = self.others_in(Granule::Delegated);
+        let free = free.into_iter().filter(|granule| *granule != rec);
+        for (aux, granule) in params.aux[..AUX_GRANULES].iter_mut().zip(free) {
+            *aux = granule;
         }
-        drop(free);
         if self.rarely(8) {
             match self.choose() % 5 {
-                0 => params.num_aux = 3,
-                1 => params.aux[3] = params.aux[0],
-                2 => params.aux[1] = rec,
+                0 => params.num_aux -= 1,
+                1 => params.aux[AUX_GRANULES - 1] = params.aux[0],
+                2 => params.aux[self.choose() % AUX_GRANULES] = rec,
                 3 => params.mpidr += 1,
-                _ => params.aux[2] += 8,
+                _ => params.aux[self.choose() % AUX_GRANULES] += 8,
             }
         }
         let page = self.granule(Granule::Undelegated);
@@ -296,6 +294,19 @@ impl Host<'_, '_> {
             self.bench.write(page, &params);
         }
         self.call(fid::REC_CREATE, &[rd, rec, page]);
+    }
+
+    /// Delegates what is missing for the auxiliary granules of a REC, unless that goes wrong.
+    fn delegate_for_rec(&mut self, rec: u64) {
+        if self.rarely(8) {
+            return;
+        }
+        let there = self.others_in(Granule::Delegated);
+        let there = there.iter().filter(|granule| **granule != rec).count();
+        let more = self.others_in(Granule::Undelegated);
+        for granule in more.into_iter().take(AUX_GRANULES.saturating_sub(there)) {
+            self.call(fid::GRANULE_DELEGATE, &[granule]);
+        }
     }
 
     fn create_data(&mut self) {

@@ -106,8 +106,8 @@ impl Bench<'_> {
         let index = self.world.realm(rd).map_or(0, |realm| realm.next_rec);
         let mut params = RecParams::default();
         params.mpidr = index & 0xf | (index >> 4) << 8;
-        params.num_aux = AUX_GRANULES;
-        for aux in &mut params.aux[..4] {
+        params.num_aux = AUX_GRANULES as u64;
+        for aux in &mut params.aux[..AUX_GRANULES] {
             *aux = self.delegated();
         }
         params

@@ -7,7 +7,7 @@ use super::{Bench, PAGE, realm_params};
 use crate::{Guest, Memory};
 
 const BASE: u64 = 0x8000_0000;
-const GRANULES: u64 = 192;
+const GRANULES: u64 = 384;
 
 /// An active Realm of 40 bits with RECs, of which the first is runnable, and a page of each kind at
 /// the addresses that the constants name.
