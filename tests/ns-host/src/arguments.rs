@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use rmm_abi::rsi::CHALLENGE_SIZE;
+
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
@@ -38,6 +40,8 @@ pub struct Arguments<'a> {
     pub calls: u64,
     /// What goes wrong on purpose; then the tests are those of the family `parked`.
     pub fault: Option<InjectedFault>,
+    /// What a Realm is to show evidence over.
+    pub challenge: Option<[u8; CHALLENGE_SIZE]>,
 }
 
 /// A word that cannot be used, and why.
@@ -65,7 +69,7 @@ impl fmt::Display for BadWord<'_> {
         write!(f, "command line: '{}' ", self.word)?;
         f.write_str(match self.reason {
             Reason::Unknown => {
-                "is unknown; there are mode=test|bench|scaling|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate"
+                "is unknown; there are mode=test|bench|scaling|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate, challenge=HEX of 64 bytes"
             }
             Reason::Twice => "is there twice",
             Reason::BadValue => "has a value that cannot be used",
@@ -84,7 +88,7 @@ impl<'a> Arguments<'a> {
     /// The first word that cannot be used.
     pub fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
         let (mut mode, mut only, mut skip, mut calls) = (None, None, None, None);
-        let mut fault = None;
+        let (mut fault, mut challenge) = (None, None);
         for word in line.split_ascii_whitespace() {
             let bad = |reason| BadWord { word, reason };
             let Some((name, value)) = word.split_once('=') else {
@@ -117,6 +121,10 @@ impl<'a> Arguments<'a> {
                     "refuse-undelegate" => fault.replace(InjectedFault::RefuseUndelegate).is_some(),
                     _ => return Err(bad(Reason::BadValue)),
                 },
+                "challenge" => match bytes(value) {
+                    Some(bytes) => challenge.replace(bytes).is_some(),
+                    None => return Err(bad(Reason::BadValue)),
+                },
                 _ => return Err(bad(Reason::Unknown)),
             };
             if twice {
@@ -129,6 +137,7 @@ impl<'a> Arguments<'a> {
             skip,
             calls: calls.unwrap_or(20_000),
             fault,
+            challenge,
         })
     }
 
@@ -158,6 +167,22 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// Bytes in hexadecimal.
+fn bytes(text: &str) -> Option<[u8; CHALLENGE_SIZE]> {
+    let mut bytes = [0; CHALLENGE_SIZE];
+    let (digits, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    if digits.len() != bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = u8::try_from(high? << 4 | low?).ok()?;
+    }
+    Some(bytes)
+}
+
 fn any_matches(list: &str, name: &str) -> bool {
     list.split(',').any(|pattern| matches(pattern, name))
 }
@@ -176,6 +201,8 @@ fn is_pattern(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]
@@ -225,6 +252,33 @@ mod tests {
         let arguments = Arguments::parse("only=a/one").unwrap();
         assert!(arguments.selects("a/one"));
         assert!(!arguments.selects("a/one-more"));
+    }
+
+    #[test]
+    fn a_challenge_is_64_bytes_in_hexadecimal() {
+        use std::fmt::Write as _;
+        let mut digits = std::string::String::new();
+        for number in 0..64u8 {
+            write!(digits, "{:02X}", number ^ 0xa5).unwrap();
+        }
+        let parse = |digits: &str| {
+            let line = std::format!("mode=demo challenge={digits}");
+            Arguments::parse(&line).ok()?.challenge
+        };
+        let expected = core::array::from_fn(|n| u8::try_from(n).unwrap() ^ 0xa5);
+        assert_eq!(parse(&digits), Some(expected));
+        assert_eq!(parse(&digits.to_lowercase()), Some(expected));
+        for wrong in [
+            "",
+            "a5",
+            &digits[1..],
+            &digits[2..],
+            &digits.replace("A5", "G5"),
+            &digits.replace("A5", "+5"),
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse(&(digits + "00")), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod realm;
 mod run;
 mod scaling;
 mod timed;
+mod token;
 
 pub(crate) use scaling::scaling;
 
@@ -64,7 +65,8 @@ pub(crate) fn operations(host: &Host) -> Outcome {
         timed_success(fid::GRANULE_UNDELEGATE, &[granule])
     })?;
     realm::operations(host)?;
-    run::operations(host)
+    run::operations(host)?;
+    token::operations(host)
 }
 
 fn minimum(name: &str, mut operation: impl FnMut() -> Outcome<u64>) -> Outcome {

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+mod evidence;
+
 use ns_host::fault::Fault;
 use rmm_abi::Version;
 use rmm_abi::rmi::{VERSION_1_0, fid};
@@ -14,22 +16,34 @@ use crate::outcome::{Outcome, Stop, ensure, ensure_word, fail};
 use crate::rmi::{self, must_delegate, must_undelegate};
 use crate::suite::Host;
 
-/// Shows it.
+/// Shows it. With a challenge on the command line, a Realm also shows evidence over it.
 pub(crate) fn run(host: &Host) -> ExitCode {
-    say!("plan 1");
+    let challenge = host.arguments.challenge;
+    say!("plan {}", 1 + u32::from(challenge.is_some()));
     say!("begin demo/delegate-and-back limit 30");
-    let (result, code) = match show(host) {
+    let mut passed = 0;
+    let mut failed = 0;
+    let mut end = |name, result| match result {
         Ok(()) => {
-            say!("pass demo/delegate-and-back");
-            ("1 passed, 0 failed", ExitCode::Passed)
+            passed += 1;
+            say!("pass {name}");
         }
         Err(Stop::Fail(text) | Stop::Skip(text)) => {
-            say!("fail demo/delegate-and-back: {text}");
-            ("0 passed, 1 failed", ExitCode::Failed)
+            failed += 1;
+            say!("fail {name}: {text}");
         }
     };
-    say!("done {result}, 0 skipped");
-    code
+    end("demo/delegate-and-back", show(host));
+    if let Some(challenge) = &challenge {
+        say!("begin demo/evidence limit 60");
+        end("demo/evidence", evidence::show(host, challenge));
+    }
+    say!("done {passed} passed, {failed} failed, 0 skipped");
+    if failed == 0 {
+        ExitCode::Passed
+    } else {
+        ExitCode::Failed
+    }
 }
 
 fn show(host: &Host) -> Outcome {

@@ -13,7 +13,7 @@ use crate::exit::{ExitCode, exit};
 use crate::machine::{self, Machine};
 use crate::memory::{GRANULE, Range};
 use crate::suite::Host;
-use crate::{bench, demo, gic, paging, register, suite};
+use crate::{bench, demo, gic, heap, paging, register, suite};
 
 global_asm!(include_str!("asm/boot.S"));
 
@@ -40,6 +40,8 @@ extern "C" fn primary_main(device_tree: u64, load_address: u64) -> ! {
     // SAFETY: the device tree says that there is a PL011, and nothing else here uses it.
     unsafe { console::start(console) };
 
+    // SAFETY: this is the only time, and nothing has been allocated.
+    unsafe { heap::prepare() };
     let affinity = register::read!("mpidr_el1") & 0xff_00ff_ffff;
     let machine = match Machine::read(tree, affinity) {
         Ok(machine) => MACHINE.call_once(|| machine),

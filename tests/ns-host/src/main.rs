@@ -29,6 +29,8 @@ mod exit;
 #[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
+mod heap;
+#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod memory;

@@ -10,6 +10,7 @@ mod running;
 mod serve;
 mod specimens;
 mod tear_down;
+pub(crate) mod token;
 mod vcpu;
 
 pub(crate) use build::{EntryState, NO_ENTRY, has_16_bit_vmids, unused_vmid};

@@ -3,6 +3,7 @@
 mod canary;
 mod data;
 mod dispatch;
+mod evidence;
 mod exit;
 pub(crate) mod expect;
 mod features;

@@ -35,7 +35,8 @@ impl HostTimer {
     }
 
     /// Interrupts in so many ticks of the counter from now; zero: at once.
-    pub(crate) fn start_ticks(self, ticks: u64) {
+    /// That moment of the counter.
+    pub(crate) fn start_ticks(self, ticks: u64) -> u64 {
         let deadline = now().saturating_add(ticks);
         // SAFETY: the timers of EL2 do nothing but interrupt, and that is masked.
         unsafe {
@@ -50,6 +51,7 @@ impl HostTimer {
                 }
             }
         }
+        deadline
     }
 
     /// Does not interrupt any more.

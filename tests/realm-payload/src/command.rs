@@ -8,6 +8,9 @@ use crate::pattern::Kind;
 /// Registers of [`Command::Smc`] and [`Command::Hvc`]: X0 to X17.
 pub const CALL_REGISTERS: usize = 18;
 
+/// Words of a challenge.
+pub const CHALLENGE_WORDS: usize = rmm_abi::rsi::CHALLENGE_SIZE / size_of::<u64>();
+
 /// Addresses of [`Command::LoadTranslated`] are below this.
 pub const TRANSLATED_SPAN: u64 = 1 << 39;
 
@@ -265,6 +268,12 @@ pub enum Command {
         repetitions: u64,
         /// Address for operations that need one.
         address: u64,
+    },
+    /// Fetches the attestation token over a challenge and hands it to the host in calls with
+    /// [`immediate::TOKEN`](crate::immediate::TOKEN) → its size in bytes.
+    Attest {
+        /// The challenge, as it travels in registers.
+        challenge: [u64; CHALLENGE_WORDS],
     },
 }
 

@@ -6,7 +6,9 @@ use realm_payload::{Command, Reply};
 use crate::calls::{self, Instruction, Mismatch};
 use crate::exceptions::COUNTS;
 use crate::rec::Rec;
-use crate::{access, canaries, interrupts, measuring, registers, soaking, timers, translation};
+use crate::{
+    access, attesting, canaries, interrupts, measuring, registers, soaking, timers, translation,
+};
 
 /// Does a command.
 pub(crate) fn execute(rec: &mut Rec, command: &Command) -> Reply {
@@ -134,5 +136,6 @@ fn check(rec: &mut Rec, command: &Command) -> Result<Reply, Mismatch> {
             repetitions,
             address,
         } => measuring::measure(rec, operation, repetitions, address),
+        Command::Attest { challenge } => attesting::attest(rec, challenge)?,
     })
 }

@@ -21,6 +21,7 @@ mod register;
 mod reply;
 pub mod soak;
 pub mod text;
+pub mod token;
 
 pub use command::Command;
 pub use image::{IMAGE_BASE, ImageHeader, MAGIC, MAXIMUM_MEMORY};
@@ -48,4 +49,6 @@ pub mod immediate {
     pub const INVERT: u16 = 0x0c12;
     /// The host comes back at once. What comes back is not looked at.
     pub const NOTHING: u16 = 0x0c13;
+    /// A piece of a [`token`](crate::token). What comes back is not looked at.
+    pub const TOKEN: u16 = 0x0c14;
 }

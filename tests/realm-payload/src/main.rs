@@ -8,6 +8,8 @@
 #[cfg(target_os = "none")]
 mod access;
 #[cfg(target_os = "none")]
+mod attesting;
+#[cfg(target_os = "none")]
 mod calls;
 #[cfg(target_os = "none")]
 mod canaries;

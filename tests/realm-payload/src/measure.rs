@@ -29,6 +29,11 @@ pub enum Operation {
     /// back to RAM in every even one → the least ticks of either, empty first. Each has to be done
     /// in one call; the check's index is the repetition, its values those of X1.
     RipasChange = 10,
+    /// `RSI_ATTESTATION_TOKEN_INIT`.
+    TokenInit = 11,
+    /// From `RSI_ATTESTATION_TOKEN_INIT` to the last byte of the token, which goes to the first page of
+    /// the REC's scratch area → the least ticks, the bytes of the token.
+    Token = 12,
 }
 
 /// Bytes of the range operations.
@@ -36,7 +41,7 @@ pub const RANGE: u64 = 2 << 20;
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Nothing,
         Self::Version,
         Self::PsciVersion,
@@ -48,6 +53,8 @@ impl Operation {
         Self::HostCall,
         Self::EmulatedRead,
         Self::RipasChange,
+        Self::TokenInit,
+        Self::Token,
     ];
 
     /// The operation behind an encoding.

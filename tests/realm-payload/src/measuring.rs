@@ -5,8 +5,9 @@
 use realm_payload::command::CALL_REGISTERS;
 use realm_payload::measure::{Operation, RANGE};
 use realm_payload::{Reply, immediate};
+use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rmi::Ripas;
-use rmm_abi::rsi::{VERSION_1_0, fid};
+use rmm_abi::rsi::{ReturnCode, VERSION_1_0, fid};
 use rmm_abi::smc::psci;
 
 use crate::calls::expect;
@@ -22,7 +23,9 @@ unsafe extern "C" {
 /// The registers of the call that an operation is; `None` for what is no call.
 fn call(rec: &mut Rec, operation: Operation, address: u64) -> Option<[u64; CALL_REGISTERS]> {
     let arguments: &[u64] = match operation {
-        Operation::Nothing | Operation::IdRegister | Operation::EmulatedRead => return None,
+        Operation::Nothing | Operation::IdRegister | Operation::EmulatedRead | Operation::Token => {
+            return None;
+        }
         Operation::Version => &[fid::VERSION, VERSION_1_0.word()],
         Operation::PsciVersion => &[psci::VERSION],
         Operation::RealmConfig => &[fid::REALM_CONFIG, rec.scratch()],
@@ -34,6 +37,7 @@ fn call(rec: &mut Rec, operation: Operation, address: u64) -> Option<[u64; CALL_
             let structure = core::ptr::from_mut(&mut rec.call).expose_provenance();
             &[fid::HOST_CALL, structure as u64]
         }
+        Operation::TokenInit => &[fid::ATTESTATION_TOKEN_INIT, 1, 2, 3, 4, 5, 6, 7, 8],
         Operation::RipasChange => &[
             fid::IPA_STATE_SET,
             address,
@@ -55,6 +59,9 @@ pub(crate) fn measure(
     repetitions: u64,
     address: u64,
 ) -> Reply {
+    if operation == Operation::Token {
+        return tokens(rec, repetitions);
+    }
     let template = call(rec, operation, address);
     let mut least = [u64::MAX; 2];
     for repetition in 0..repetitions {
@@ -99,4 +106,43 @@ pub(crate) fn measure(
     } else {
         Reply::done(&least[..1])
     }
+}
+
+/// Most calls that a token may take: it comes back whenever the host is interrupted.
+const MOST_CALLS: usize = 100_000;
+
+fn tokens(rec: &mut Rec, repetitions: u64) -> Reply {
+    let Some(init) = call(rec, Operation::TokenInit, 0) else {
+        return Reply::done(&[]);
+    };
+    let mut proceed = [0; CALL_REGISTERS];
+    let page = GRANULE_SIZE as u64;
+    proceed[..4].copy_from_slice(&[fid::ATTESTATION_TOKEN_CONTINUE, rec.scratch(), 0, page]);
+    let (mut least, mut size) = (u64::MAX, 0);
+    for _ in 0..repetitions {
+        let mut registers = init;
+        // SAFETY: as in `measure`.
+        let mut ticks = unsafe { time_smc(&mut registers) };
+        if let Err(mismatch) = expect(0, ReturnCode::Success as u64, registers[0]) {
+            return mismatch.into();
+        }
+        size = 0;
+        for number in 1..MOST_CALLS {
+            registers = proceed;
+            registers[2] = size;
+            registers[3] -= size;
+            // SAFETY: as in `measure`.
+            ticks += unsafe { time_smc(&mut registers) };
+            let [code, written, ..] = registers;
+            size += written.min(page);
+            if code == ReturnCode::Success as u64 {
+                break;
+            }
+            if let Err(mismatch) = expect(number, ReturnCode::Incomplete as u64, code) {
+                return mismatch.into();
+            }
+        }
+        least = least.min(ticks);
+    }
+    Reply::done(&[least, size])
 }

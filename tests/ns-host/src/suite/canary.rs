@@ -33,7 +33,7 @@ const FAMILIES: [Kind; 6] = [
 ];
 
 /// What the features of this machine offer a Realm.
-fn offered() -> Outcome<(Option<u8>, Option<u8>, u8, u8)> {
+pub(crate) fn offered() -> Outcome<(Option<u8>, Option<u8>, u8, u8)> {
     let [code, features, ..] = rmi::command(fid::FEATURES, &[0])?;
     ensure!(code == rmi::SUCCESS, "FEATURES returned {code:#x}");
     let field = |shift: u32, width: u32| (features >> shift & ((1 << width) - 1)).to_le_bytes()[0];

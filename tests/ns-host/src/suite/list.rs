@@ -3,9 +3,9 @@
 use ns_host::arguments::Arguments;
 
 use super::{
-    Host, canary, data, dispatch, exit, features, granule, hostile, isolation, parked, psci, realm,
-    realm_cpu, realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt, run_races,
-    stress, unprotected, version,
+    Host, canary, data, dispatch, evidence, exit, features, granule, hostile, isolation, parked,
+    psci, realm, realm_cpu, realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt,
+    run_races, stress, unprotected, version,
 };
 use crate::outcome::Outcome;
 
@@ -147,6 +147,8 @@ tests! {
     "rsi/features", limit seconds!(20), cpus 1, rsi::features;
     "rsi/identifiers", limit seconds!(20), cpus 1, rsi::identifiers;
     "rsi/unknown-calls", limit seconds!(20), cpus 1, rsi::unknown;
+    "evidence/predicted-with-sha-256", limit seconds!(60), cpus 1, evidence::predicted_with_sha_256;
+    "evidence/predicted-with-sha-512", limit seconds!(60), cpus 1, evidence::predicted_with_sha_512;
     "rsi/initial-measurement", limit seconds!(60), cpus 1, rsi::initial_measurement;
     "rsi/extend-with-sha-256", limit seconds!(20), cpus 1, rsi::extend_with_sha_256;
     "rsi/extend-with-sha-512", limit seconds!(20), cpus 1, rsi::extend_with_sha_512;
@@ -168,6 +170,13 @@ tests! {
     "rsi/host-call-without-memory", limit seconds!(20), cpus 1, rsi::host_call_without_memory;
     "rsi/host-call-loses-its-memory", limit seconds!(20), cpus 1, rsi::host_call_takes_its_buffer;
     "rsi/attestation-token", limit seconds!(20), cpus 1, rsi::attestation_token;
+    "rsi/token-content", limit seconds!(40), cpus 1, rsi::token_content;
+    "rsi/token-in-parts", limit seconds!(20), cpus 1, rsi::token_in_parts;
+    "rsi/token-without-memory", limit seconds!(20), cpus 1, rsi::token_without_memory;
+    "rsi/token-interrupted", limit seconds!(40), cpus 1, rsi::interrupted_token;
+    "rsi/token-begun-again", limit seconds!(20), cpus 1, rsi::restarted_token;
+    "rsi/token-abandoned", limit seconds!(20), cpus 1, rsi::abandoned_token;
+    "rsi/token-destroyed-with-its-rec", limit seconds!(20), cpus 1, rsi::destroyed_with_its_rec;
     "realm-psci/version-and-features", limit seconds!(20), cpus 1, realm_psci::version_and_features;
     "realm-psci/not-supported", limit seconds!(20), cpus 1, realm_psci::not_supported;
     "realm-psci/cpu-suspend", limit seconds!(20), cpus 1, realm_psci::cpu_suspend;
@@ -202,6 +211,8 @@ tests! {
     "running/psci-target", limit seconds!(40), cpus 2, run_races::target_that_runs;
     "running/system-off", limit seconds!(40), cpus 2, run_races::system_off;
     "running/from-cpu-to-cpu", limit seconds!(40), cpus 2, run_races::from_cpu_to_cpu;
+    "running/token-from-cpu-to-cpu", limit seconds!(40), cpus 2, run_races::token_from_cpu_to_cpu;
+    "running/tokens-at-once", limit seconds!(60), cpus 2, run_races::tokens_at_once;
     "running/fold-and-unfold", limit seconds!(40), cpus 2, run_races::fold_and_unfold;
     "running/shapes", limit seconds!(60), cpus 1, run_races::shapes;
     "running/vmid-again", limit seconds!(60), cpus 1, run_races::vmid_again;

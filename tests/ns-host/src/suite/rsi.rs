@@ -8,7 +8,10 @@ mod measurement;
 mod ripas;
 mod ripas_change;
 
-pub(crate) use attestation::attestation_token;
+pub(crate) use attestation::{
+    abandoned_token, attestation_token, destroyed_with_its_rec, interrupted_token, restarted_token,
+    token_content, token_in_parts, token_without_memory,
+};
 pub(crate) use calls::{features, identifiers, unknown, version};
 pub(crate) use config::{realm_config, realm_config_refused, realm_config_without_memory};
 pub(crate) use host_call::{
@@ -31,7 +34,7 @@ use crate::realm::{Replied, Results, Vcpu, command};
 const SUCCESS: u64 = ReturnCode::Success.word();
 const ERROR_INPUT: u64 = ReturnCode::ErrorInput.word();
 const ERROR_STATE: u64 = ReturnCode::ErrorState.word();
-const ERROR_UNKNOWN: u64 = ReturnCode::ErrorUnknown.word();
+const INCOMPLETE: u64 = ReturnCode::Incomplete.word();
 
 /// A call that must succeed without the host.
 fn succeeds(vcpu: &mut Vcpu, words: &[u64], outputs: usize) -> Outcome<Results> {

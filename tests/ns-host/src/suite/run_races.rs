@@ -5,6 +5,7 @@ mod many;
 mod psci;
 mod realms;
 mod spinner;
+mod tokens;
 
 pub(crate) use commands::{
     data_destroy, realm_destroy, rec_destroy, rtt_destroy, set_ripas, unmap_unprotected,
@@ -12,6 +13,7 @@ pub(crate) use commands::{
 pub(crate) use many::{eight_recs, from_cpu_to_cpu, host_that_never_comes_back};
 pub(crate) use psci::{system_off, target_that_runs};
 pub(crate) use realms::{fold_and_unfold, shapes, vmid_again};
+pub(crate) use tokens::{token_from_cpu_to_cpu, tokens_at_once};
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

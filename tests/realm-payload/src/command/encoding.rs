@@ -36,6 +36,7 @@ mod number {
     pub(super) const SOAK: u64 = 26;
     pub(super) const TIME: u64 = 27;
     pub(super) const MEASURE: u64 = 28;
+    pub(super) const ATTEST: u64 = 29;
 }
 
 /// `DAIF` has its bits here.
@@ -106,6 +107,7 @@ impl Command {
                 repetitions,
                 address,
             } => words(number::MEASURE, &[operation as u64, repetitions, address]),
+            Self::Attest { challenge } => words(number::ATTEST, &challenge),
         }
     }
 
@@ -187,6 +189,9 @@ impl Command {
                 operation: Operation::from_encoding(first)?,
                 repetitions: second,
                 address: third,
+            },
+            number::ATTEST => Self::Attest {
+                challenge: core::array::from_fn(|number| registers[number + 1]),
             },
             _ => return None,
         })

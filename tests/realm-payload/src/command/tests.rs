@@ -75,6 +75,9 @@ fn samples() -> Vec<Command> {
             address: 5,
         });
     }
+    samples.push(Command::Attest {
+        challenge: [11, 12, 13, 14, 15, 16, 17, 18],
+    });
     for (enable, split) in [(false, false), (false, true), (true, false), (true, true)] {
         samples.push(Command::Interrupts { enable, split });
         samples.push(Command::Timer {
@@ -101,7 +104,7 @@ fn commands_travel() {
     }
     let numbers: std::collections::BTreeSet<_> =
         samples.iter().map(|command| command.encode()[0]).collect();
-    assert!(numbers.iter().copied().eq(1..=28), "{numbers:?}");
+    assert!(numbers.iter().copied().eq(1..=29), "{numbers:?}");
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn what_is_no_command_is_not_decoded() {
     };
     for words in [
         &[0][..],
-        &[29],
+        &[30],
         &[u64::MAX],
         &[3, 0x1000, 3, 0],
         &[3, 0x1000, 8, 0],
