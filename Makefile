@@ -34,7 +34,7 @@ setup-build:
 	@tools/setup.sh --without-linux
 
 .PHONY: run
-run: payloads ## Boot EL3, RMM and host, and watch a page of memory change worlds
+run: payloads ## Boot EL3, RMM and host: a page changes worlds, and a Realm proves what it is
 	@$(emulator) run --smp $(SMP) --memory $(MEMORY)
 
 .PHONY: test
@@ -100,7 +100,7 @@ payloads: image ## Build the EL3 monitor and the test programs
 
 .PHONY: emulator
 emulator: setup-build
-	@$(cargo) build --quiet $(locked) -p emulator
+	@$(cargo) build --quiet $(locked) -p emulator -p cca-token
 
 .PHONY: lint
 lint: setup-build ## Format, clippy for host and bare metal, scripts, licences (where the tools are there)

@@ -2,13 +2,21 @@
 # Cargo for the bare-metal programs: the target, where its core library comes from, and compiler
 # options that keep the paths of this machine out of the result.
 #
-# usage: tools/bare-metal-cargo.sh build|clippy -p PACKAGE... [-- ARGUMENTS]
+# usage: tools/bare-metal-cargo.sh [--browser] build|clippy -p PACKAGE... [-- ARGUMENTS]
+#
+#   --browser   for WebAssembly instead
 set -euo pipefail
 
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(dirname "$TOOLS")
 # shellcheck source=tools/versions.sh
 . "$TOOLS/versions.sh"
+
+target=$BARE_METAL_TARGET
+if [ "${1-}" = --browser ]; then
+    target=$BROWSER_TARGET
+    shift
+fi
 
 settings="${CLOISTER_SETUP:-$ROOT/target/setup}/bare-metal.env"
 if [ ! -r "$settings" ]; then
@@ -61,10 +69,10 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 if [ ! -e "$sysroot/lib/rustlib/$host/bin/rust-lld" ]; then
     flag_list+=("'-Clinker=ld.lld'")
 fi
-flags="target.$BARE_METAL_TARGET.rustflags=[$(IFS=,; echo "${flag_list[*]}")]"
+flags="target.$target.rustflags=[$(IFS=,; echo "${flag_list[*]}")]"
 
 arguments=("$command")
 if [ "$command" = build ] || [ "$command" = clippy ]; then
-    arguments+=(--release --target "$BARE_METAL_TARGET")
+    arguments+=(--release --target "$target")
 fi
 exec cargo --config "$flags" "${arguments[@]}" "${locked[@]}" "${options[@]}" "$@"

@@ -36,6 +36,10 @@ check clippy-host cargo clippy --quiet "${locked[@]}" "${host_packages[@]}" --al
 for package in "${bare_metal_packages[@]}"; do
     check "clippy-$package" tools/bare-metal-cargo.sh clippy --quiet -p "$package" -- -D warnings
 done
+# Both halves of the library, as a bare-metal verifier and one in a browser would have them.
+library=(-p attestation-token --no-default-features --features "rustcrypto,corim,rego")
+check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
+check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${library[@]}" -- -D warnings
 if [ "${1-}" = --code ]; then
     :
 elif command -v shellcheck >/dev/null; then

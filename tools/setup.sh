@@ -72,7 +72,7 @@ is_done rust "$rust_stamp" "$rustc_path" ||
 is_done packages "$packages_stamp" ||
     todo+=("packages setup_packages QEMU $QEMU_VERSION or newer with RME, device-tree compiler, C linker")
 is_done target "$target_stamp" "$SETUP/bare-metal.env" && bare_metal_target_works ||
-    todo+=("target setup_bare_metal_target Rust target $BARE_METAL_TARGET")
+    todo+=("target setup_bare_metal_target Rust targets $BARE_METAL_TARGET and $BROWSER_TARGET")
 [ -z "$WITH_LINUX" ] || is_done linux "$linux_stamp" "$SETUP/debian/vmlinuz" "$SETUP/debian/busybox" ||
     todo+=("linux setup_linux Debian kernel ${linux_stamp%% *} for the Linux boot test")
 

@@ -4,12 +4,12 @@
 # usage: tools/test.sh all | PART...
 #
 # Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
-#        stress parked linux reproducible; `qemu` stands for those from probe to parked.
+#        stress parked evidence linux reproducible; `qemu` stands for those from probe to evidence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 qemu_parts=(probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib stress
-    parked)
+    parked evidence)
 results=target/test-results
 logs=target/test-logs
 build=${CARGO_TARGET_DIR:-target}
@@ -77,6 +77,12 @@ part_ns-host-64-gib() { qemu_test ns-host-64-gib --smp 2 --memory 64G "${not_for
 # The RMM gives up, because EL3 lets it down.
 part_parked() { qemu_test parked --smp 4 --memory 1G --fault refuse-undelegate; }
 
+# Evidence of a Realm, good and bad, judged by the program that its owner uses.
+part_evidence() {
+    "$emulator" evidence --smp 2 --memory 1G --label evidence --record "$results/evidence.json" ||
+        true
+}
+
 # qemu_test NAME ARGUMENTS...
 qemu_test() {
     "$emulator" test --label "$1" --record "$results/$1.json" "${@:2}" || true
@@ -120,7 +126,7 @@ for part in "$@"; do
     case "$part" in
     all) parts+=(host lint "${qemu_parts[@]}" linux reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | ns-host-* | stress | parked | linux | reproducible)
+    host | lint | probe | ns-host-* | stress | parked | evidence | linux | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -142,7 +148,7 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" linux "*) make payloads || built= ;;
+*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "*) make payloads || built= ;;
 esac
 number=0
 for part in "${parts[@]}"; do
@@ -150,7 +156,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | ns-host-* | stress | parked | linux)
+    probe | ns-host-* | stress | parked | evidence | linux)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"

@@ -5,6 +5,8 @@
 # Lowest Rust that the workspace compiles with.
 RUST_VERSION=1.95.0
 BARE_METAL_TARGET=aarch64-unknown-none-softfloat
+# Only the library for tokens is built for it, to see that it can be used in a browser.
+BROWSER_TARGET=wasm32-unknown-unknown
 
 # First QEMU whose RME carries a whole stack, and the package of Debian 12 backports that has it.
 QEMU_VERSION=10.0.2

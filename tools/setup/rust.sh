@@ -18,20 +18,21 @@ setup_rust() {
     done
 }
 
-# The bare-metal target: from rustup, or built from source. Leaves bare-metal.env, which
-# tools/bare-metal-cargo.sh reads.
+# The targets without an operating system: from rustup, or built from source. Leaves
+# bare-metal.env, which tools/bare-metal-cargo.sh reads.
 setup_bare_metal_target() {
-    if [ -z "${CLOISTER_FORCE_RUST_SRC-}" ] && target_is_there; then
+    if [ -z "${CLOISTER_FORCE_RUST_SRC-}" ] && targets_are_there; then
         write_bare_metal_env ''
         return
     fi
     if [ -z "${CLOISTER_FORCE_RUST_SRC-}" ] && command -v rustup >/dev/null; then
-        say "rustup target add $BARE_METAL_TARGET"
-        if quietly rustup-target rustup target add "$BARE_METAL_TARGET" && target_is_there; then
+        say "rustup target add $BARE_METAL_TARGET $BROWSER_TARGET"
+        if quietly rustup-target rustup target add "$BARE_METAL_TARGET" "$BROWSER_TARGET" &&
+            targets_are_there; then
             write_bare_metal_env ''
             return
         fi
-        say "rustup cannot add the target here: building the core library from source instead"
+        say "rustup cannot add the targets here: building the core library from source instead"
     fi
     setup_rust_src
 }
@@ -44,14 +45,16 @@ bare_metal_target_works() {
     if [ -n "$LIBRARY_SOURCE" ]; then
         [ -e "$LIBRARY_SOURCE/library/core/Cargo.toml" ]
     else
-        target_is_there
+        targets_are_there
     fi
 }
 
-target_is_there() {
-    local libraries
-    libraries=$(rustc --print target-libdir --target "$BARE_METAL_TARGET" 2>/dev/null) &&
-        compgen -G "$libraries/libcore-*.rlib" >/dev/null
+targets_are_there() {
+    local target libraries
+    for target in "$BARE_METAL_TARGET" "$BROWSER_TARGET"; do
+        libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) &&
+            compgen -G "$libraries/libcore-*.rlib" >/dev/null || return 1
+    done
 }
 
 # Debian's copy of the library source, unpacked here; the toolchain itself is not written to.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use dtoolkit::fdt::Fdt;
+use el3_monitor::attestation::{Attester, Measurements};
 use el3_monitor::layout::RmmImage;
 use el3_monitor::machine::{self, Machine};
 use el3_monitor::psci::{Cpus, MAX_CPUS};
@@ -67,9 +68,6 @@ pub(crate) struct Runtime {
     check: Check,
     /// Where the RMM is entered, when there is one.
     rmm_entry: u64,
-    /// Measurement of the RMM image, for the platform token.
-    #[expect(dead_code, reason = "the platform token is not there yet")]
-    measurement: Option<rmm::Measurement>,
 }
 
 static RUNTIME: Once<Runtime> = Once::new();
@@ -148,6 +146,7 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
     if key.is_none() {
         say!("no random bits from this CPU (FEAT_RNG): there will be no attestation key");
     }
+    let attester = measurement.and_then(|rmm| attester(files, rmm));
     let affinities: &'static [u64] = Vec::leak(machine.cpus.clone());
     let manifest = boot_manifest::build(layout.shared.start, &machine.banks, machine.console);
     let Some(manifest) = manifest else {
@@ -159,12 +158,18 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
     let runtime = RUNTIME.call_once(|| Runtime {
         affinities,
         cpus: Cpus::new(affinities),
-        services: Services::new(tables, layout.shared, layout.pool, key, files.fault),
+        services: Services::new(
+            tables,
+            layout.shared,
+            layout.pool,
+            key,
+            attester,
+            files.fault,
+        ),
         maintenance: Maintenance::of_this_cpu(),
         features,
         check,
         rmm_entry: layout.realm.start,
-        measurement,
     });
     gic::init_distributor(machine.gic);
     if !gic::init_cpu(0) {
@@ -204,6 +209,23 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
         &[layout.device_tree.start],
     );
     worlds::enter_normal(0)
+}
+
+/// Who makes platform tokens over this RMM, if there is a key for it.
+fn attester(files: &Files, rmm: rmm::Measurement) -> Option<Attester> {
+    let Some(key) = files.attestation_key() else {
+        say!("no platform token: no attestation key (opt/cloister/cpak)");
+        return None;
+    };
+    let image = prepare::monitor_image();
+    let monitor = rmm::measure(image);
+    say!("monitor image: {} bytes, SHA-256 {monitor}", image.size());
+    say!("attestation key: instance {}", key.instance_id());
+    let measurements = Measurements {
+        monitor: monitor.0,
+        rmm: rmm.0,
+    };
+    Some(Attester::new(key, measurements, files.fault))
 }
 
 fn boot_rmm(runtime: &Runtime, rmm: &RmmImage, shared: u64) {

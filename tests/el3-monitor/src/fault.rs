@@ -5,10 +5,15 @@
 pub enum Fault {
     /// No granule goes back to the normal world: every `GTSI_UNDELEGATE` is refused.
     RefuseUndelegate,
+    /// Platform tokens say that firmware can be debugged: lifecycle 0x4000, not secured.
+    DebugLifecycle,
 }
 
 /// Names of the faults, as the file `opt/cloister/fault` has them.
-const NAMES: [(&str, Fault); 1] = [("refuse-undelegate", Fault::RefuseUndelegate)];
+const NAMES: [(&str, Fault); 2] = [
+    ("refuse-undelegate", Fault::RefuseUndelegate),
+    ("debug-lifecycle", Fault::DebugLifecycle),
+];
 
 impl Fault {
     /// The fault of this name. Line ends and what pads a file after it do not count.
@@ -27,6 +32,7 @@ impl Fault {
     pub fn describe(self) -> &'static str {
         match self {
             Self::RefuseUndelegate => "every GTSI_UNDELEGATE is refused",
+            Self::DebugLifecycle => "platform tokens have a debug lifecycle",
         }
     }
 }

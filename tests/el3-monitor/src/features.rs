@@ -344,7 +344,24 @@ pub(crate) fn has_realm_management() -> bool {
     field(read_register!("id_aa64pfr0_el1"), 52) != 0
 }
 
-/// Random bits from the CPU; `None` when it has no generator, or that gives none.
+/// Does work on secrets with PSTATE.DIT set, where the CPU has it: no instruction takes longer for
+/// one value than for another.
+pub(crate) fn with_independent_timing<R>(work: impl FnOnce() -> R) -> R {
+    const DIT: u64 = 1 << 24;
+    if field(read_register!("id_aa64pfr0_el1"), 48) == 0 {
+        return work();
+    }
+    let before = read_register!("s3_3_c4_c2_5");
+    // SAFETY: the bit changes how long instructions take, nothing else.
+    unsafe { write_register!("s3_3_c4_c2_5", DIT) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { write_register!("s3_3_c4_c2_5", before) };
+    result
+}
+
+/// Random bits from the CPU, for keys: the generator is seeded afresh for them (`RNDRRS`). `None`
+/// when it has no generator, or that gives none.
 pub(crate) fn random() -> Option<u64> {
     const ATTEMPTS: usize = 1000;
     if field(read_register!("id_aa64isar0_el1"), 60) == 0 {
@@ -355,7 +372,7 @@ pub(crate) fn random() -> Option<u64> {
         // SAFETY: the register is there; it sets the Z flag when it has no random bits.
         unsafe {
             core::arch::asm!(
-                "mrs {value}, s3_3_c2_c4_0",
+                "mrs {value}, s3_3_c2_c4_1",
                 "cset {failed}, eq",
                 value = out(reg) value,
                 failed = out(reg) failed,

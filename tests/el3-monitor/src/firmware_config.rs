@@ -108,6 +108,15 @@ impl FirmwareConfig {
         self.read_item(file.key, 0, file.size.min(limit))
     }
 
+    /// Clears what [`Self::read_small`] has left in the page.
+    pub(crate) fn clear_buffer(&self) {
+        let start = core::ptr::with_exposed_provenance_mut::<u8>(index(self.page + BUFFER_OFFSET));
+        for offset in 0..index(MAX_SMALL) {
+            // SAFETY: the page is ours alone while no transfer is under way.
+            unsafe { start.add(offset).write_volatile(0) };
+        }
+    }
+
     fn read_item(&self, key: u16, offset: u64, size: u64) -> Result<Vec<u8>, TransferFailed> {
         let to = Region::new(self.page + BUFFER_OFFSET, size.min(MAX_SMALL));
         let to = to.ok_or(TransferFailed)?;

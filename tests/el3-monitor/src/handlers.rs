@@ -66,6 +66,9 @@ pub(crate) extern "C" fn handle_realm_call(context: &mut Context) -> bool {
     if let Some(value) = reply.value {
         context.general[1] = value;
     }
+    if let Some(remaining) = reply.remaining {
+        context.general[2] = remaining;
+    }
     false
 }
 

@@ -13,6 +13,7 @@
 //! | [`device_tree`] | what the normal world is told |
 //! | [`interface`] | whether the RMM image and the monitor fit together |
 //! | [`services`] | the calls of the RMM |
+//! | [`attestation`] | platform tokens |
 //! | [`fault`] | what goes wrong on purpose |
 //! | [`psci`] | the power state of the CPUs |
 //! | [`normal_calls`] | the calls of the normal world |
@@ -21,6 +22,7 @@
 
 extern crate alloc;
 
+pub mod attestation;
 pub mod boot_manifest;
 pub mod device_tree;
 pub mod fault;

@@ -7,6 +7,8 @@ use core::mem::MaybeUninit;
 use buddy_system_allocator::LockedHeap;
 use el3_monitor::{Region, index};
 
+use crate::registers::{execute, execute_with};
+
 /// Memory in the SRAM that nothing clears at boot.
 #[repr(transparent)]
 pub(crate) struct Uninitialised<T>(UnsafeCell<MaybeUninit<T>>);
@@ -80,16 +82,41 @@ pub(crate) unsafe fn write_clean(address: u64, bytes: &[u8]) {
     });
 }
 
+/// Copies bytes from a physical address, as somebody without caches may have written them.
+///
+/// # Safety
+///
+/// The source is mapped for reading and writing, and nobody writes it meanwhile.
+pub(crate) unsafe fn read_fresh(address: u64, bytes: &mut [u8]) {
+    let region = Region {
+        start: address,
+        end: address + bytes.len() as u64,
+    };
+    for line in lines(region) {
+        // SAFETY: the monitor has cleaned what it wrote there, so only stale lines go.
+        unsafe { execute_with!("dc civac", line) };
+    }
+    // SAFETY: a barrier, then the caller's promise; the destination is ordinary memory.
+    unsafe {
+        execute!("dsb sy");
+        let source = core::ptr::with_exposed_provenance::<u8>(index(address));
+        core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), bytes.len());
+    }
+}
+
 /// Cleans a region of mapped memory to the point of coherency.
 pub(crate) fn clean(region: Region) {
-    use crate::registers::{execute, execute_with};
-    const LINE: u64 = 16;
-    let mut address = region.start & !(LINE - 1);
-    while address < region.end {
+    for line in lines(region) {
         // SAFETY: cleaning writes back what was written, nothing else.
-        unsafe { execute_with!("dc cvac", address) };
-        address += LINE;
+        unsafe { execute_with!("dc cvac", line) };
     }
     // SAFETY: a barrier.
     unsafe { execute!("dsb sy") };
+}
+
+/// Addresses in every cache line of a region.
+fn lines(region: Region) -> impl Iterator<Item = u64> {
+    const SMALLEST_LINE: usize = 16;
+    let first = region.start & !(SMALLEST_LINE as u64 - 1);
+    (first..region.end).step_by(SMALLEST_LINE)
 }

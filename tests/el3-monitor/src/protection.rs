@@ -5,8 +5,8 @@ use el3_monitor::granule_protection::ProtectedSpace;
 use el3_monitor::region::GRANULE;
 use el3_monitor::services::{Alias, Hardware};
 
-use crate::memory;
 use crate::registers::{execute, execute_with, field, read_register, write_register};
+use crate::{features, memory};
 
 /// What every CPU needs to know to turn on the check.
 #[derive(Clone, Copy)]
@@ -110,6 +110,19 @@ impl Hardware for Maintenance {
         // SAFETY: the services checked that the place is inside the shared page, which is mapped
         // for this.
         unsafe { memory::write_clean(address, bytes) };
+    }
+
+    fn read_shared(&self, address: u64, bytes: &mut [u8]) {
+        // SAFETY: as in `write_shared`.
+        unsafe { memory::read_fresh(address, bytes) };
+    }
+
+    fn random(&self) -> Option<u64> {
+        features::random()
+    }
+
+    fn with_independent_timing<R>(&self, work: impl FnOnce() -> R) -> R {
+        features::with_independent_timing(work)
     }
 
     fn let_time_pass(&self) {

@@ -19,7 +19,7 @@ use crate::worlds::{self, World};
 /// Activation tokens: what the RMM left on each CPU when it last booted there.
 static TOKENS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
-/// Measurement of the RMM image.
+/// Measurement of an image.
 #[derive(Clone, Copy)]
 pub(crate) struct Measurement(pub(crate) [u8; 32]);
 

@@ -2,13 +2,15 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use attestation_token::HashValue;
 use rmm_abi::el3::{CURVE_P384, P384_SCALAR_SIZE, ServiceCode, fid};
 use spin::Mutex;
 
-use crate::Region;
+use crate::attestation::{Attester, Piece};
 use crate::fault::Fault;
 use crate::granule_protection::{Protection, Tables};
 use crate::region::{GRANULE, align_up};
+use crate::{Region, index};
 
 /// What the services do to the hardware.
 pub trait Hardware {
@@ -19,6 +21,12 @@ pub trait Hardware {
     fn forget_protection(&self, address: u64);
     /// Copies bytes to a place inside the shared page.
     fn write_shared(&self, address: u64, bytes: &[u8]);
+    /// Copies bytes from a place inside the shared page.
+    fn read_shared(&self, address: u64, bytes: &mut [u8]);
+    /// Random bits; `None` when the CPU gives none.
+    fn random(&self) -> Option<u64>;
+    /// Works on secrets with instructions whose timing does not depend on them.
+    fn with_independent_timing<R>(&self, work: impl FnOnce() -> R) -> R;
     /// Returns after a while that is long for a CPU and short for a person.
     fn let_time_pass(&self);
 }
@@ -39,11 +47,26 @@ pub struct Reply {
     pub code: ServiceCode,
     /// X1. Without it the register keeps its value.
     pub value: Option<u64>,
+    /// X2, for platform tokens only.
+    pub remaining: Option<u64>,
 }
 
 impl From<ServiceCode> for Reply {
     fn from(code: ServiceCode) -> Self {
-        Self { code, value: None }
+        Self {
+            code,
+            value: None,
+            remaining: None,
+        }
+    }
+}
+
+impl From<Piece> for Reply {
+    fn from(piece: Piece) -> Self {
+        Self {
+            remaining: Some(piece.remaining as u64),
+            ..Self::value(piece.size as u64)
+        }
     }
 }
 
@@ -52,12 +75,11 @@ impl Reply {
         Self {
             code: ServiceCode::Ok,
             value: Some(value),
+            remaining: None,
         }
     }
 }
 
-/// Sizes of a challenge for a platform token, in bytes.
-const CHALLENGE_SIZES: [u64; 3] = [32, 48, 64];
 /// Operations of `EL3_TOKEN_SIGN`: push a request, pull a response, get the public key.
 const TOKEN_SIGN_OPERATIONS: core::ops::RangeInclusive<u64> = 1..=3;
 /// `RESERVE_MEMORY`: the low flag, "near this CPU", and the alignment in bits.
@@ -72,6 +94,7 @@ pub struct Services<'a> {
     pool: Mutex<Region>,
     booting: AtomicBool,
     realm_key: Option<[u8; P384_SCALAR_SIZE]>,
+    attester: Option<Attester>,
     fault: Option<Fault>,
 }
 
@@ -82,6 +105,7 @@ impl<'a> Services<'a> {
         shared: Region,
         pool: Region,
         realm_key: Option<[u8; P384_SCALAR_SIZE]>,
+        attester: Option<Attester>,
         fault: Option<Fault>,
     ) -> Self {
         Self {
@@ -90,6 +114,7 @@ impl<'a> Services<'a> {
             pool: Mutex::new(pool),
             booting: AtomicBool::new(true),
             realm_key,
+            attester,
             fault,
         }
     }
@@ -112,7 +137,9 @@ impl<'a> Services<'a> {
             fid::GTSI_DELEGATE => self.delegate(hardware, first).into(),
             fid::GTSI_UNDELEGATE => self.undelegate(hardware, first).into(),
             fid::ATTEST_GET_REALM_KEY => self.realm_key(hardware, first, second, third),
-            fid::ATTEST_GET_PLATFORM_TOKEN => self.platform_token(first, second, third).into(),
+            fid::ATTEST_GET_PLATFORM_TOKEN => self
+                .platform_token(hardware, first, second, third)
+                .map_or_else(Reply::from, Reply::from),
             fid::FEATURES => match first {
                 // No feature is there: EL3 does not sign tokens.
                 0 => Reply::value(0),
@@ -206,16 +233,33 @@ impl<'a> Services<'a> {
         Reply::value(P384_SCALAR_SIZE as u64)
     }
 
-    fn platform_token(&self, address: u64, size: u64, challenge_size: u64) -> ServiceCode {
-        if let Err(code) = self.shared_buffer(address, size) {
-            return code;
+    #[cold]
+    fn platform_token(
+        &self,
+        hardware: &impl Hardware,
+        address: u64,
+        size: u64,
+        challenge_size: u64,
+    ) -> Result<Piece, ServiceCode> {
+        self.shared_buffer(address, size)?;
+        let room = index(size);
+        let take = |piece: &[u8]| hardware.write_shared(address, piece);
+        if challenge_size == 0 {
+            // A piece without a byte would have the RMM ask for ever.
+            return match &self.attester {
+                Some(attester) if room > 0 => attester.proceed(room, take),
+                _ => Err(ServiceCode::Invalid),
+            };
         }
-        // There is no token that a call without a challenge could continue.
-        if !CHALLENGE_SIZES.contains(&challenge_size) || challenge_size > size {
-            return ServiceCode::Invalid;
-        }
-        // The monitor measures the image but has no token to give yet.
-        ServiceCode::Unknown
+        let mut challenge = [0; 64];
+        let challenge = match challenge_size {
+            32 | 48 | 64 if challenge_size <= size => &mut challenge[..index(challenge_size)],
+            _ => return Err(ServiceCode::Invalid),
+        };
+        hardware.read_shared(address, challenge);
+        let challenge = HashValue::from_slice(challenge).ok_or(ServiceCode::Invalid)?;
+        let attester = self.attester.as_ref().ok_or(ServiceCode::Unknown)?;
+        attester.begin(hardware, challenge, room, take)
     }
 
     fn reserve(&self, size: u64, how: u64) -> Reply {

@@ -18,8 +18,9 @@ pub(crate) enum World {
     Realm = 1,
 }
 
-/// Bytes of the EL3 stack of a world on a CPU: guard page, stack, context.
-pub(crate) const WORLD_STACK_SIZE: usize = 0x3000;
+/// Bytes of the EL3 stack of a world on a CPU: guard page, stack, context. Signing a platform token
+/// needs most of it.
+pub(crate) const WORLD_STACK_SIZE: usize = 0xa000;
 
 /// For each CPU one of the normal world, then one of the Realm world.
 #[unsafe(link_section = ".uninit.world_stacks")]

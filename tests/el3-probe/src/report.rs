@@ -59,6 +59,24 @@ pub(crate) fn note(text: fmt::Arguments<'_>) {
     line(format_args!("note {text}"));
 }
 
+/// A token, in lines of hexadecimal.
+pub(crate) fn token(name: &str, bytes: &[u8]) {
+    const BYTES_IN_A_LINE: usize = 32;
+    let pieces = bytes.chunks(BYTES_IN_A_LINE);
+    for (offset, piece) in (0..).step_by(BYTES_IN_A_LINE).zip(pieces) {
+        let size = bytes.len();
+        line(format_args!("token {name} {offset}/{size} {}", Hex(piece)));
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// Why a test did not pass.
 pub(crate) enum Problem {
     /// What was expected and what was seen.

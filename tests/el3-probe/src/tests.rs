@@ -1,12 +1,13 @@
 //! The tests, by what of the interface they are about.
 
-mod attestation;
 mod boot;
 mod granules;
+mod key;
 mod manifest;
 mod preserved;
 mod reserve;
 mod services;
+mod token;
 
 use crate::memory::ManifestPage;
 use crate::report::{self, Outcome};
@@ -35,15 +36,14 @@ pub(crate) fn run(registers: &BootRegisters, page: &ManifestPage) -> ! {
         ("granule/first-and-last", &|| {
             granules::first_and_last(&place)
         }),
-        ("key/success", &|| attestation::key(page)),
-        ("key/outside-the-shared-page", &|| {
-            attestation::key_outside(page)
-        }),
-        ("key/invalid", &|| attestation::key_invalid(page)),
-        ("token/outside-the-shared-page", &|| {
-            attestation::token_outside(page)
-        }),
-        ("token/invalid", &|| attestation::token_invalid(page)),
+        ("key/success", &|| key::success(page)),
+        ("key/outside-the-shared-page", &|| key::outside(page)),
+        ("key/invalid", &|| key::invalid(page)),
+        ("token/success", &|| token::success(page)),
+        ("token/in-pieces", &|| token::in_pieces(page)),
+        ("token/order", &|| token::order(page)),
+        ("token/outside-the-shared-page", &|| token::outside(page)),
+        ("token/invalid", &|| token::invalid(page)),
         ("features/index", &services::features),
         ("services/not-there", &|| services::not_there(page)),
         ("services/unknown", &services::unknown),

@@ -61,6 +61,8 @@ const REFERENCE: &[(&str, u64)] = &[
     ("MEASUREMENT_READ", 565),
     ("MEASUREMENT_EXTEND", 9246),
     ("TOKEN_INIT", 19_179),
+    ("TOKEN", 23_200_000),
+    ("TOKEN_BYTES", 2124),
     ("REALM_1MIB_CREATE", 17_300_000),
     ("REALM_1MIB_DESTROY", 19_600_000),
 ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::keys::{KeyFiles, KeysError};
 use crate::machine::{Clock, Fault, Machine};
 use crate::suite::{Limits, Selection};
 
@@ -18,6 +19,8 @@ Examples:
   emulator image target/…/rmm-image target/image/rmm.img
   emulator test --smp 4 --memory 8G
   emulator test --only granule/unaligned
+  emulator run --smp 4
+  emulator evidence
   emulator bench --json
   emulator linux --interactive";
 
@@ -38,8 +41,11 @@ pub(crate) enum Command {
         /// Where the flat file goes.
         out: PathBuf,
     },
-    /// Boot the stack and let the test host show what it protects, for a person to follow.
-    Run(MachineArgs),
+    /// Boot the stack and let the test host show what it protects, for a person to follow. It ends
+    /// with evidence of a Realm, which the guest owner verifies.
+    Run(RunArgs),
+    /// Verify evidence of Realms as their owner does, good and bad.
+    Evidence(EvidenceArgs),
     /// Run the tests of a payload; after a crash or a hang the rest still runs.
     Test(TestArgs),
     /// Name the tests of the test host.
@@ -73,6 +79,12 @@ pub(crate) struct MachineArgs {
     /// What the test host runs inside Realms, as a flat file.
     #[arg(long, default_value = "target/payloads/realm-payload.img")]
     pub(crate) realm_payload: PathBuf,
+    /// Folder of the machine's attestation key; the key is made if the folder is not there.
+    #[arg(long, default_value = "development-keys")]
+    pub(crate) keys: PathBuf,
+    /// Boot without an attestation key: then there is no platform token.
+    #[arg(long, conflicts_with = "keys")]
+    pub(crate) no_keys: bool,
     /// Number of CPUs.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) smp: u32,
@@ -92,8 +104,13 @@ pub(crate) struct MachineArgs {
 
 impl MachineArgs {
     /// The machine that these arguments describe.
-    pub(crate) fn machine(&self, clock: Clock) -> Machine {
-        Machine {
+    pub(crate) fn machine(&self, clock: Clock) -> Result<Machine, KeysError> {
+        let attestation_key = if self.no_keys {
+            None
+        } else {
+            Some(self.key_files()?.private)
+        };
+        Ok(Machine {
             qemu: self.qemu.clone(),
             monitor: self.monitor.clone(),
             rmm: (!self.no_rmm).then(|| self.rmm.clone()),
@@ -103,7 +120,13 @@ impl MachineArgs {
             memory: self.memory.clone(),
             clock,
             fault: None,
-        }
+            attestation_key,
+        })
+    }
+
+    /// The key that the machine gets, or would get.
+    pub(crate) fn key_files(&self) -> Result<KeyFiles, KeysError> {
+        KeyFiles::open(&self.keys)
     }
 
     /// The limits that these arguments set.
@@ -114,6 +137,48 @@ impl MachineArgs {
             pause: Duration::from_secs(15),
         }
     }
+}
+
+/// The guest owner's side.
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArgs {
+    /// The program that verifies; without it, the one beside this program.
+    #[arg(long)]
+    pub(crate) cca_token: Option<PathBuf>,
+    /// Folder for what the owner has: reference values, challenge, tokens.
+    #[arg(long, default_value = "target/evidence")]
+    pub(crate) evidence: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    /// Let something go wrong at EL3.
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<Fault>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    /// A program in the place of the RMM that fetches platform tokens.
+    #[arg(long, default_value = "target/payloads/el3-probe.img")]
+    pub(crate) probe: PathBuf,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "evidence")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+    /// Print a line for every test, not only for failed ones.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,15 +6,19 @@ use std::time::Instant;
 
 use crate::atomic::{self, FileError};
 use crate::bench::{self, BenchError};
-use crate::cli::{BenchArgs, Command, LinuxArgs, MachineArgs, SummaryArgs, TestArgs};
+use crate::cli::{
+    BenchArgs, Command, EvidenceArgs, LinuxArgs, MachineArgs, RunArgs, SummaryArgs, TestArgs,
+};
 use crate::image::{self, ConvertError};
+use crate::keys::KeysError;
 use crate::log::{LogFolder, TestLog as _};
-use crate::machine::{Clock, Console, Machine, MachineError};
+use crate::machine::{Clock, Console, Fault, Machine, MachineError};
+use crate::owner::{Owner, OwnerError};
 use crate::session::{Emulator as _, StartError};
 use crate::show::{self, Terminal};
 use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
 use crate::summary::{self, Record};
-use crate::{demo, linux};
+use crate::{demo, evidence, linux, token};
 
 /// How a command ended that could be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +36,10 @@ pub(crate) enum CommandError {
     Convert(#[from] ConvertError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -58,6 +66,7 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
             Ok(Status::Good)
         }
         Command::Run(args) => run(&args),
+        Command::Evidence(args) => evidence(&args),
         Command::Test(args) => test(&args),
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
@@ -80,21 +89,79 @@ fn plain_request(limits: Limits) -> Request {
     }
 }
 
-fn run(args: &MachineArgs) -> Result<Status, CommandError> {
-    let mut session = args.machine(Clock::Wall).start("mode=demo")?;
-    let shown = demo::show(
-        session.as_mut(),
-        "ns-host",
-        args.limits(),
-        &mut io::stdout(),
+fn run(args: &RunArgs) -> Result<Status, CommandError> {
+    let mut machine = args.machine.machine(Clock::Wall)?;
+    machine.fault = args.fault;
+    machine.check()?;
+    let owner = Owner::new(args.owner.cca_token.as_deref(), &args.owner.evidence)?;
+    let launch = evidence::prepare(&owner, &machine, &args.machine.realm_payload)?;
+
+    println!("== The guest owner, before the launch");
+    println!("What the Realm has to measure follows from its program:");
+    println!("$ {}", launch.prediction.text());
+    print!("{}", launch.predicted);
+    println!(
+        "Evidence has to be over fresh random bytes:\n{}\n",
+        launch.challenge
     );
-    Ok(match shown {
-        Ok(()) => Status::Good,
+
+    println!("== The machine");
+    let mut session = machine.start(&launch.command_line())?;
+    let limits = args.machine.limits();
+    let shown = demo::show(session.as_mut(), "ns-host", limits, &mut io::stdout());
+    let token = shown.and_then(|pieces| {
+        let token = token::assemble(&pieces, evidence::REALM_TOKEN);
+        token.map_err(|error| format!("no token: {error}"))
+    });
+    let token = match token {
+        Ok(token) => token,
         Err(reason) => {
             eprintln!("emulator: the demonstration failed: {reason}");
-            Status::Failed
+            return Ok(Status::Failed);
         }
+    };
+
+    println!("\n== The guest owner");
+    let path = owner.file("token.cbor");
+    atomic::write(&path, &token)?;
+    println!(
+        "{} bytes of evidence have come ({}).",
+        token.len(),
+        path.display()
+    );
+    let anchor = args.machine.key_files()?.trust_anchor;
+    let command = launch.verification(&owner, &anchor, &path);
+    println!("$ {}", command.text());
+    let output = command.run()?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    Ok(if output.status.success() {
+        Status::Good
+    } else {
+        eprintln!("emulator: the demonstration failed: the evidence is not accepted");
+        Status::Failed
     })
+}
+
+fn evidence(args: &EvidenceArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
+    let owner = Owner::new(args.owner.cca_token.as_deref(), &args.owner.evidence)?;
+    let machine = args.machine.machine(Clock::Wall)?;
+    let mut terminal = Terminal::new(&args.label, args.verbose, false);
+    let setting = evidence::Setting {
+        owner: &owner,
+        machine: &machine,
+        payload: &args.machine.realm_payload,
+        probe: &args.probe,
+        trust_anchor: &args.machine.key_files()?.trust_anchor,
+        limits: args.machine.limits(),
+    };
+    let report = evidence::check(&setting, &mut log, &mut terminal);
+    terminal.finish();
+    print!("{}", show::table(&report));
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
 }
 
 fn test(args: &TestArgs) -> Result<Status, CommandError> {
@@ -108,12 +175,12 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
         // The command line reaches the normal world; a payload at R-EL2 has none.
         has_command_line: args.speaker == "ns-host",
         restarts: args.restarts,
-        stops: usize::from(args.fault.is_some()),
+        stops: usize::from(args.fault.is_some_and(Fault::stops_the_rmm)),
         limits: args.machine.limits(),
     };
     let mut machine = Machine {
         fault: args.fault,
-        ..args.machine.machine(Clock::Wall)
+        ..args.machine.machine(Clock::Wall)?
     };
     let mut terminal = Terminal::new(&label, args.verbose, args.json);
     let report = suite::run(&mut machine, &request, &mut log, &mut terminal)?;
@@ -136,7 +203,8 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
 /// What the test host is told beside the choice of tests.
 fn words(args: &TestArgs) -> Vec<String> {
     let calls = args.calls.map(|calls| format!("calls={calls}"));
-    let fault = args.fault.map(|fault| format!("fault={}", fault.name()));
+    let fault = args.fault.filter(|fault| fault.stops_the_rmm());
+    let fault = fault.map(|fault| format!("fault={}", fault.name()));
     calls.into_iter().chain(fault).collect()
 }
 
@@ -204,7 +272,7 @@ fn decide(tally: crate::protocol::Tally) -> Status {
 fn list(args: &MachineArgs) -> Result<Status, CommandError> {
     let mut log = LogFolder::create(&args.logs.join("list"))?;
     let request = plain_request(args.limits());
-    let mut machine = args.machine(Clock::Wall);
+    let mut machine = args.machine(Clock::Wall)?;
     for name in suite::list(&mut machine, &request, &Selection::default(), &mut log)? {
         println!("{name}");
     }
@@ -222,7 +290,7 @@ fn bench(args: &BenchArgs) -> Result<Status, CommandError> {
     };
     let mut machine = Machine {
         cpus,
-        ..args.machine.machine(Clock::Instructions)
+        ..args.machine.machine(Clock::Instructions)?
     };
     let figures = bench::run(&mut machine, command_line, &request, &mut log)?;
     let json = summary::to_json(&figures);
@@ -280,7 +348,7 @@ fn linux_machine(args: &LinuxArgs) -> Result<Machine, CommandError> {
     Ok(Machine {
         normal_world: args.kernel.clone(),
         initrd: Some(path),
-        ..args.machine.machine(Clock::Wall)
+        ..args.machine.machine(Clock::Wall)?
     })
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Clock {
 pub(crate) enum Fault {
     /// No granule goes back to the normal world.
     RefuseUndelegate,
+    /// Platform tokens do not say that the machine is secured.
+    DebugLifecycle,
 }
 
 impl Fault {
@@ -27,7 +29,13 @@ impl Fault {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::RefuseUndelegate => "refuse-undelegate",
+            Self::DebugLifecycle => "debug-lifecycle",
         }
+    }
+
+    /// Whether the RMM gives up over it; the test host has tests of its own for that.
+    pub(crate) const fn stops_the_rmm(self) -> bool {
+        matches!(self, Self::RefuseUndelegate)
     }
 }
 
@@ -48,6 +56,8 @@ pub(crate) struct Machine {
     pub(crate) rmm: Option<PathBuf>,
     pub(crate) normal_world: PathBuf,
     pub(crate) initrd: Option<PathBuf>,
+    /// The key that platform tokens are signed with.
+    pub(crate) attestation_key: Option<PathBuf>,
     pub(crate) cpus: u32,
     pub(crate) memory: String,
     pub(crate) clock: Clock,
@@ -81,6 +91,10 @@ impl Machine {
             (
                 self.initrd.as_ref(),
                 "`make payloads` builds realm-payload.img",
+            ),
+            (
+                self.attestation_key.as_ref(),
+                "the next run makes it if the folder is not there",
             ),
         ];
         for (path, hint) in files {
@@ -130,6 +144,7 @@ impl Machine {
             ("rmm", self.rmm.as_deref()),
             ("normal-world", Some(self.normal_world.as_path())),
             ("initrd", self.initrd.as_deref()),
+            ("cpak", self.attestation_key.as_deref()),
         ];
         for (name, file) in files {
             if let Some(file) = file {
@@ -167,6 +182,7 @@ mod tests {
             rmm: Some("rmm,v1.img".into()),
             normal_world: "ns-host.img".into(),
             initrd: None,
+            attestation_key: None,
             cpus: 2,
             memory: "1G".to_owned(),
             clock: Clock::Wall,
@@ -197,6 +213,15 @@ mod tests {
         assert!(!words(&machine, "").contains("opt/cloister/fault"));
         machine.fault = Some(Fault::RefuseUndelegate);
         let file = "-fw_cfg name=opt/cloister/fault,string=refuse-undelegate";
+        assert!(words(&machine, "").contains(file));
+    }
+
+    #[test]
+    fn the_attestation_key_is_a_file_for_the_monitor() {
+        let mut machine = machine();
+        assert!(!words(&machine, "").contains("cpak"));
+        machine.attestation_key = Some("keys/cpak.pem".into());
+        let file = "-fw_cfg name=opt/cloister/cpak,file=keys/cpak.pem";
         assert!(words(&machine, "").contains(file));
     }
 

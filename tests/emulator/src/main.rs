@@ -5,15 +5,19 @@ mod bench;
 mod cli;
 mod commands;
 mod demo;
+mod evidence;
 mod image;
+mod keys;
 mod linux;
 mod log;
 mod machine;
+mod owner;
 mod protocol;
 mod session;
 mod show;
 mod suite;
 mod summary;
+mod token;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::token::Piece;
+
 /// Console lines are cut here: a payload gone wild must not fill the memory of this machine.
 const LONGEST_LINE: usize = 8192;
 /// No single test may ask for more than this.
@@ -24,6 +26,8 @@ pub(crate) enum Line {
     Test { name: String },
     /// Instructions of one operation.
     Bench { name: String, instructions: u64 },
+    /// A piece of a token.
+    Token(Piece),
     /// For people.
     Note(String),
     /// The end, with the payload's own count.
@@ -94,6 +98,7 @@ fn parse_text(words: &str) -> Option<Line> {
                 instructions: instructions.parse().ok()?,
             })
         }
+        "token" => Some(Line::Token(Piece::parse(rest)?)),
         "note" => Some(Line::Note(rest.to_owned())),
         "done" => Some(Line::Done(tally(rest)?)),
         _ => None,
@@ -202,6 +207,15 @@ mod tests {
         assert_eq!(
             line("ns-host: test granule/unaligned"),
             Line::Test { name: name() }
+        );
+        assert_eq!(
+            line("ns-host: token realm 32/34 d901"),
+            Line::Token(Piece {
+                name: "realm".to_owned(),
+                offset: 32,
+                size: 34,
+                bytes: vec![0xd9, 0x01]
+            })
         );
         assert_eq!(
             line("ns-host: bench RMI_VERSION 540"),

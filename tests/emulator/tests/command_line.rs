@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+#[path = "command_line/demonstration.rs"]
+mod demonstration;
+
 /// A folder with the files of a machine, and a script that plays the emulator.
 struct Bench {
     folder: TempDir,
@@ -141,6 +144,33 @@ fn a_fault_reaches_monitor_and_test_host() {
 }
 
 #[test]
+fn a_fault_that_the_rmm_survives_is_the_monitors_alone() {
+    let bench = Bench::new(&format!("printf '%s\\n' \"$@\" >words; {GOOD}"));
+    let output = bench.run("test", &["--fault", "debug-lifecycle"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let words = fs::read_to_string(bench.path("words")).unwrap();
+    assert!(words.contains("name=opt/cloister/fault,string=debug-lifecycle"));
+    assert!(words.contains("string=mode=test\n"));
+}
+
+#[test]
+fn a_machine_gets_the_key_of_its_folder_or_none() {
+    let bench = Bench::new(&format!("printf '%s\\n' \"$@\" >words; {GOOD}"));
+    let words = |arguments: &[&str]| {
+        let output = bench.run("test", arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        fs::read_to_string(bench.path("words")).unwrap()
+    };
+    assert!(words(&["--keys", "other"]).contains("opt/cloister/cpak,file=other/cpak.pem"));
+    assert!(bench.path("other/cpak.jwk").exists() && !bench.path("development-keys").exists());
+    assert!(!words(&["--no-keys"]).contains("cpak"));
+    fs::remove_file(bench.path("other/cpak.pem")).unwrap();
+    let output = bench.run("test", &["--keys", "other"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("remove it"));
+}
+
+#[test]
 fn a_payload_that_hangs_is_ended_in_time() {
     let hang = "echo 'ns-host: plan 1'; echo 'ns-host: begin a limit 10'; exec sleep 600";
     let output = Bench::new(hang).run("test", &["--time-scale", "0.02"]);
@@ -205,16 +235,6 @@ fn bench_writes_its_file_only_when_it_has_come_to_its_end() {
         stderr(&output)
     );
     assert!(!broken.path("out/bench.json").exists());
-}
-
-#[test]
-fn the_demonstration_passes_the_console_on() {
-    let done = "echo 'el3: up'; echo 'ns-host: done 1 passed, 0 failed, 0 skipped'";
-    let output = Bench::new(done).run("run", &[]);
-    assert!(stdout(&output).starts_with("el3: up\n"));
-    assert_eq!(output.status.code(), Some(0));
-    let output = Bench::new("echo 'el3: no memory'").run("run", &[]);
-    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

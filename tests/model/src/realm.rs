@@ -30,6 +30,7 @@ mod ripas;
 mod running;
 mod shape;
 mod tables;
+mod token;
 mod tree;
 mod world;
 
@@ -37,5 +38,6 @@ pub use failures::Prediction;
 pub use measurement::Measurement;
 pub use running::{LastAccess, PsciCall, Reach};
 pub use shape::{Shape, entry_size};
+pub use token::{Token, TokenOutcome};
 pub use tree::{Entry, Ripas, Table};
 pub use world::{HostMemory, Limits, Mapping, NoHostMemory, Realm, Rec, World};

@@ -3,10 +3,12 @@
 
 use alloc::vec::Vec;
 
+use el3_monitor::attestation::AttestationKey;
 use el3_monitor::fault::Fault;
 use el3_monitor::machine::Machine;
 use el3_monitor::region::GRANULE;
 use el3_monitor::{Region, device_tree, layout};
+use zeroize::Zeroizing;
 
 use super::prepare::Prepared;
 use crate::console::fatal;
@@ -23,6 +25,7 @@ pub(crate) struct Files {
     command_line: Option<Vec<u8>>,
     /// What goes wrong on purpose.
     pub(crate) fault: Option<Fault>,
+    attestation_key: Option<File>,
 }
 
 fn transfer_failed(_: TransferFailed) -> ! {
@@ -96,6 +99,7 @@ impl Files {
             initrd: find("opt/cloister/initrd").filter(|file| file.size != 0),
             command_line,
             fault: find("opt/cloister/fault").map(|file| fault(&device, file)),
+            attestation_key: find("opt/cloister/cpak"),
             device,
         }
     }
@@ -116,6 +120,20 @@ impl Files {
             fatal!("opt/cloister/bootargs has a zero byte in it");
         }
         Some(text)
+    }
+
+    /// The key for platform tokens, where there is one.
+    pub(crate) fn attestation_key(&self) -> Option<AttestationKey> {
+        const LONGEST: u64 = 2048;
+        let file = self.attestation_key?;
+        let text = self.device.read_small(file, LONGEST);
+        let text = Zeroizing::new(text.unwrap_or_else(|error| transfer_failed(error)));
+        self.device.clear_buffer();
+        let key = AttestationKey::from_pem(&text).filter(|_| file.size <= LONGEST);
+        let Some(key) = key else {
+            fatal!("opt/cloister/cpak is no private key on P-384 (PKCS #8 in PEM)");
+        };
+        Some(key)
     }
 
     /// Loads the images to their places.

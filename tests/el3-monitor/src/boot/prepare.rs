@@ -24,6 +24,7 @@ unsafe extern "C" {
     static TEXT_END: u8;
     static RODATA_START: u8;
     static RODATA_END: u8;
+    static IMAGE_END: u8;
     static DATA_START: u8;
     static BSS_END: u8;
     static UNINIT_END: u8;
@@ -62,6 +63,14 @@ pub(crate) fn map_monitor() {
         start: platform::EARLY_CONSOLE,
         end: platform::EARLY_CONSOLE + GRANULE,
     });
+}
+
+/// The flat image of the monitor, as it is in flash.
+pub(crate) fn monitor_image() -> Region {
+    Region {
+        start: &raw const TEXT_START as u64,
+        end: &raw const IMAGE_END as u64,
+    }
 }
 
 /// The device tree that QEMU left.

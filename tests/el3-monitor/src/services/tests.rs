@@ -48,14 +48,23 @@ impl Hardware for Recorder<'_> {
             .borrow_mut()
             .push(Action::Write(address, bytes.len()));
     }
+    fn read_shared(&self, _: u64, bytes: &mut [u8]) {
+        bytes.fill(0x77);
+    }
     fn let_time_pass(&self) {}
+    fn random(&self) -> Option<u64> {
+        Some(1)
+    }
+    fn with_independent_timing<R>(&self, work: impl FnOnce() -> R) -> R {
+        work()
+    }
 }
 
 fn services(key: bool) -> Services<'static> {
-    services_with(key, None)
+    services_with(key, None, None)
 }
 
-fn services_with(key: bool, fault: Option<Fault>) -> Services<'static> {
+fn services_with(key: bool, attester: Option<Attester>, fault: Option<Fault>) -> Services<'static> {
     let words = |count: usize| -> &'static [AtomicU64] {
         Vec::leak((0..count).map(|_| AtomicU64::new(0)).collect())
     };
@@ -67,7 +76,14 @@ fn services_with(key: bool, fault: Option<Fault>) -> Services<'static> {
         let granule = Region::new(GIB + offset * GRANULE, GRANULE).unwrap();
         tables.set(&granule, protection);
     }
-    Services::new(tables, SHARED, POOL, key.then_some([7; 48]), fault)
+    Services::new(
+        tables,
+        SHARED,
+        POOL,
+        key.then_some([7; 48]),
+        attester,
+        fault,
+    )
 }
 
 fn calls(services: &Services<'_>, function: u64, arguments: [u64; 4]) -> (Reply, Vec<Action>) {
@@ -143,7 +159,7 @@ fn delegation_errors() {
 
 #[test]
 fn the_fault_keeps_every_granule_in_the_realm_world() {
-    let services = services_with(false, Some(Fault::RefuseUndelegate));
+    let services = services_with(false, None, Some(Fault::RefuseUndelegate));
     let delegate = code(&services, fid::GTSI_DELEGATE, [GRANULE_ADDRESS, 0, 0, 0]);
     assert_eq!(delegate, ServiceCode::Ok);
     for address in [
@@ -229,6 +245,38 @@ fn the_platform_token_checks_its_arguments() {
 }
 
 #[test]
+fn the_platform_token_comes_in_pieces_as_large_as_the_buffer() {
+    const ROOM: u64 = 200;
+    let attester = crate::attestation::tests::attester(None);
+    let services = services_with(false, Some(attester), None);
+    let call = |room, challenge_size| {
+        let call = [SHARED.end - room, room, challenge_size, 0];
+        let function = fid::ATTEST_GET_PLATFORM_TOKEN;
+        calls(&services, function, call)
+    };
+    assert_eq!(call(ROOM, 0).0, ServiceCode::Invalid.into());
+    assert_eq!(call(31, 32).0, ServiceCode::Invalid.into());
+    let (first, actions) = call(ROOM, 32);
+    assert_eq!((first.code, first.value), (ServiceCode::Ok, Some(ROOM)));
+    assert_eq!(actions, [Action::Write(SHARED.end - ROOM, 200)]);
+    let left = first.remaining.unwrap();
+    assert!((200..800).contains(&left), "{left}");
+    // A call that is refused does not disturb it.
+    assert_eq!(call(0, 0).0, ServiceCode::Invalid.into());
+    assert_eq!(call(ROOM, 31).0, ServiceCode::Invalid.into());
+    let (second, _) = call(100, 0);
+    assert_eq!(
+        (second.value, second.remaining),
+        (Some(100), Some(left - 100))
+    );
+    let (last, actions) = call(0x1000, 0);
+    assert_eq!((last.value, last.remaining), (Some(left - 100), Some(0)));
+    let size = usize::try_from(left - 100).unwrap();
+    assert_eq!(actions, [Action::Write(SHARED.start, size)]);
+    assert_eq!(call(ROOM, 0).0, ServiceCode::Invalid.into());
+}
+
+#[test]
 fn features_and_services_that_are_not_there() {
     let services = services(true);
     let (reply, _) = calls(&services, fid::FEATURES, [0; 4]);
@@ -306,7 +354,14 @@ fn one_of_many_delegations_at_once_succeeds() {
         fn flush_granule(&self, _: u64, _: Alias) {}
         fn forget_protection(&self, _: u64) {}
         fn write_shared(&self, _: u64, _: &[u8]) {}
+        fn read_shared(&self, _: u64, _: &mut [u8]) {}
         fn let_time_pass(&self) {}
+        fn random(&self) -> Option<u64> {
+            None
+        }
+        fn with_independent_timing<R>(&self, work: impl FnOnce() -> R) -> R {
+            work()
+        }
     }
     static SERVICES: LazyLock<Services<'static>> = LazyLock::new(|| services(false));
     for round in 0..200 {

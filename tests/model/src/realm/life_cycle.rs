@@ -10,6 +10,7 @@ use super::measurement::{Kind, extended, hash_of_fields};
 use super::parameters::{MEASURED_OF_REALM, MEASURED_OF_REC, Page, RealmParameters, RecParameters};
 use super::running::LastAccess;
 use super::shape::entry_size;
+use super::token::Token;
 use super::tree::{ENTRIES, Entry, Ripas, Table};
 use super::world::{HostMemory, Realm, Rec, RipasRequest, World};
 use crate::Granule;
@@ -202,6 +203,7 @@ impl World {
                 request: RipasRequest::default(),
                 last_access: LastAccess::Closed,
                 psci_call: None,
+                token: Token::None,
             },
         );
         Prediction::success([0; 3], x4)

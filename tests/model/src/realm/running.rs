@@ -7,6 +7,7 @@ use super::failures::Cause::{self, Input, RecGranule};
 use super::failures::{Failures, Prediction};
 use super::parameters::Page;
 use super::shape::entry_size;
+use super::token::Token;
 use super::tree::{ENTRIES, Entry, Ripas};
 use super::world::{HostMemory, Rec, RipasRequest, World};
 use crate::Granule;
@@ -155,6 +156,7 @@ impl World {
     pub fn note_cpu_off(&mut self, rec: u64) {
         if let Some(rec) = self.recs.get_mut(&rec) {
             rec.runnable = false;
+            rec.token = Token::None;
         }
     }
 

@@ -8,6 +8,7 @@ use rmm_abi::rmi::{FeatureRegister0, HashAlgorithm};
 use super::measurement::Measurement;
 use super::running::{LastAccess, PsciCall};
 use super::shape::{Shape, entry_size};
+use super::token::Token;
 use super::tree::{Entry, Table};
 use crate::Granule;
 
@@ -84,6 +85,7 @@ pub struct Rec {
     pub(super) request: RipasRequest,
     pub(super) last_access: LastAccess,
     pub(super) psci_call: Option<PsciCall>,
+    pub(super) token: Token,
 }
 
 /// Where an IPA leads.

@@ -1,4 +1,4 @@
-//! The key and the token.
+//! The realm attestation key.
 
 use rmm_abi::el3::{CURVE_P384, P384_SCALAR_SIZE, ServiceCode, fid};
 
@@ -26,7 +26,7 @@ fn words(address: u64) -> Result<[u64; 6], Problem> {
     Ok(words)
 }
 
-pub(crate) fn key(page: &ManifestPage) -> Outcome {
+pub(crate) fn success(page: &ManifestPage) -> Outcome {
     let shared = page.address();
     let mut keys = [[0; 6]; 2];
     for (key, offset) in keys.iter_mut().zip([0, PAGE - SIZE]) {
@@ -54,7 +54,7 @@ pub(crate) fn key(page: &ManifestPage) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn key_outside(page: &ManifestPage) -> Outcome {
+pub(crate) fn outside(page: &ManifestPage) -> Outcome {
     let shared = page.address();
     for (address, size) in [
         (shared - 8, SIZE),
@@ -78,7 +78,7 @@ pub(crate) fn key_outside(page: &ManifestPage) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn key_invalid(page: &ManifestPage) -> Outcome {
+pub(crate) fn invalid(page: &ManifestPage) -> Outcome {
     let shared = page.address();
     for curve in [1, 2, u64::MAX] {
         expect_equal!(
@@ -93,50 +93,6 @@ pub(crate) fn key_invalid(page: &ManifestPage) -> Outcome {
             ServiceCode::Invalid,
             "size {size}"
         );
-    }
-    Ok(())
-}
-
-fn get_token(address: u64, size: u64, challenge: u64) -> ServiceCode {
-    code(fid::ATTEST_GET_PLATFORM_TOKEN, &[address, size, challenge])
-}
-
-pub(crate) fn token_outside(page: &ManifestPage) -> Outcome {
-    let shared = page.address();
-    for (address, size) in [
-        (shared - 8, 64),
-        (shared + PAGE - 56, 64),
-        (shared, PAGE + 1),
-        (shared, u64::MAX),
-        (0, PAGE),
-    ] {
-        for challenge in [32, 33] {
-            let seen = get_token(address, size, challenge);
-            expect_equal!(
-                seen,
-                ServiceCode::BadAddress,
-                "{size:#x} bytes at {address:#x}"
-            );
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn token_invalid(page: &ManifestPage) -> Outcome {
-    let shared = page.address();
-    for challenge in [1, 31, 33, 65, u64::MAX] {
-        let seen = get_token(shared, PAGE, challenge);
-        expect_equal!(seen, ServiceCode::Invalid, "challenge of {challenge} bytes");
-    }
-    // A challenge of a good size gets a token, or the documented error of firmware without one.
-    for challenge in [32, 48, 64] {
-        let seen = get_token(shared, PAGE, challenge);
-        if !matches!(
-            seen,
-            ServiceCode::Ok | ServiceCode::Unknown | ServiceCode::Again
-        ) {
-            fail!("challenge of {challenge} bytes: {seen:?}");
-        }
     }
     Ok(())
 }
