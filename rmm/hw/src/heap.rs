@@ -12,15 +12,15 @@ use spin::mutex::SpinMutex;
 
 use crate::workroom;
 
-/// Powers of two that blocks can have: the largest is 16 KiB.
-const ORDERS: usize = 15;
+/// Powers of two that blocks can have: the largest is 8 KiB.
+const ORDERS: usize = 14;
 
 /// A heap, without its memory.
 pub type TokenHeap = Heap<ORDERS>;
 
 /// Bytes of the heap of cold boot: a platform token of the largest size, and what is at hand while the key
 /// is taken.
-const BOOT_MEMORY_SIZE: usize = 16 << 10;
+const BOOT_MEMORY_SIZE: usize = 8 << 10;
 
 #[repr(align(4096))]
 struct BootMemory([u8; BOOT_MEMORY_SIZE]);

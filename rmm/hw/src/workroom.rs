@@ -37,7 +37,7 @@ const STACK: u64 = CONTROL + 2 * PAGE;
 /// First address behind the stack.
 const STACK_END: u64 = STACK + STACK_PAGES * PAGE;
 /// Pages of the heap.
-const HEAP_PAGES: u64 = 6;
+const HEAP_PAGES: u64 = 3;
 /// First address of the heap's memory.
 const HEAP: u64 = STACK_END + PAGE;
 

@@ -23,7 +23,7 @@ use crate::{FakeCpu, Owner, Stage2Registers, Translation};
 pub const PAGE: u64 = 0x1000;
 
 /// Auxiliary granules of a REC of this RMM.
-pub const AUX_GRANULES: usize = 14;
+pub const AUX_GRANULES: usize = 11;
 
 /// An RMM on one CPU of a machine, and the model of the same machine. Each call goes to both.
 ///

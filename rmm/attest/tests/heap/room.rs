@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use buddy_system_allocator::Heap;
 
 /// Powers of two that blocks can have, as in an RMM.
-const ORDERS: usize = 15;
+const ORDERS: usize = 14;
 /// Bytes of a page.
 pub(crate) const PAGE: usize = 4096;
 /// Where a heap begins counts up to this, and so does its size.

@@ -7,7 +7,7 @@ use crate::granule::{GranuleAddress, Running};
 
 /// Auxiliary granules of a REC for making tokens: the first gets the token, the others are for the
 /// work.
-pub const TOKEN_GRANULES: usize = 11;
+pub const TOKEN_GRANULES: usize = 8;
 
 /// What a token is to say of its Realm, in words of memory.
 #[derive(Clone, Debug)]

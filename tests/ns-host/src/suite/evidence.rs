@@ -66,20 +66,20 @@ fn predicted(host: &Host, hash: HashAlgorithm) -> Outcome {
             ..Layout::of(Options::PLAIN)
         },
     ];
-    for layout in layouts {
+    for (number, layout) in layouts.into_iter().enumerate() {
         let options = Options {
             hash,
             ..layout.options
         };
         let layout = Layout { options, ..layout };
         let Ok(expected) = predict(host, &layout) else {
-            return fail!("no prediction for {options:?}");
+            return fail!("no prediction for layout {number}");
         };
         let seen = measured(host, &layout)?;
         let length = expected.as_bytes().len();
         ensure!(
             seen[..length] == *expected.as_bytes() && seen[length..].iter().all(|byte| *byte == 0),
-            "{options:x?}: predicted {expected}, the RMM has {:02x?}",
+            "layout {number}: predicted {expected}, the RMM has {:02x?}",
             &seen[..length]
         );
     }
