@@ -36,7 +36,7 @@ static BOOT_HEAP: SpinMutex<Option<TokenHeap>> = SpinMutex::new(None);
 pub unsafe fn open_for_boot() {
     let mut heap = TokenHeap::new();
     // SAFETY: nothing else refers to this memory, and it is given away once.
-    unsafe { heap.init((&raw mut BOOT_MEMORY) as usize, BOOT_MEMORY_SIZE) };
+    unsafe { heap.init((&raw mut BOOT_MEMORY.0).addr(), BOOT_MEMORY_SIZE) };
     *BOOT_HEAP.lock() = Some(heap);
 }
 

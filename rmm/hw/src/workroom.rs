@@ -16,6 +16,7 @@ use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
+use rmm_abi::GRANULE_SIZE;
 use rmm_core::granule::GranuleAddress;
 use rmm_core::machine::TOKEN_GRANULES;
 
@@ -32,17 +33,17 @@ pub const RESULT: u64 = ROOM + PAGE;
 /// The control page.
 const CONTROL: u64 = RESULT + 2 * PAGE;
 /// Pages of the stack.
-const STACK_PAGES: u64 = 3;
+const STACK_PAGES: usize = 3;
 const STACK: u64 = CONTROL + 2 * PAGE;
 /// First address behind the stack.
-const STACK_END: u64 = STACK + STACK_PAGES * PAGE;
+const STACK_END: u64 = STACK + STACK_PAGES as u64 * PAGE;
 /// Pages of the heap.
-const HEAP_PAGES: u64 = 3;
+const HEAP_PAGES: usize = 3;
 /// First address of the heap's memory.
 const HEAP: u64 = STACK_END + PAGE;
 
 /// Where pages are, and how many: result, control page, stack, heap.
-const PARTS: [(u64, u64); 4] = [
+const PARTS: [(u64, usize); 4] = [
     (RESULT, 1),
     (CONTROL, 1),
     (STACK, STACK_PAGES),
@@ -50,8 +51,8 @@ const PARTS: [(u64, u64); 4] = [
 ];
 
 const _: () = {
-    assert!(2 + STACK_PAGES + HEAP_PAGES == TOKEN_GRANULES as u64);
-    assert!(HEAP + HEAP_PAGES * PAGE <= ROOM + layout::WINDOW_SIZE);
+    assert!(2 + STACK_PAGES + HEAP_PAGES == TOKEN_GRANULES);
+    assert!(HEAP + HEAP_PAGES as u64 * PAGE <= ROOM + layout::WINDOW_SIZE);
 };
 
 /// What the control page holds.
@@ -74,7 +75,7 @@ struct Argument([u8; ARGUMENT_SIZE]);
 /// Bytes that an argument may have.
 const ARGUMENT_SIZE: usize = 2048;
 
-const _: () = assert!(size_of::<Control>() <= PAGE as usize);
+const _: () = assert!(size_of::<Control>() <= GRANULE_SIZE);
 
 const fn control() -> *mut Control {
     CONTROL as *mut Control
@@ -127,13 +128,13 @@ pub struct Workroom {
 pub trait Work: Sized {
     /// Does it. This is the code that interrupts may put aside: it must not depend on the CPU, or hold a
     /// lock that other code takes.
-    fn run(&mut self, result: &mut [u8; PAGE as usize]);
+    fn run(&mut self, result: &mut [u8; GRANULE_SIZE]);
 }
 
 extern "C" fn run<W: Work>(work: *mut u8) {
     // SAFETY: `Workroom::begin` has put it there, and the page of the result is mapped. Nobody else
     // uses either while the work is not done.
-    unsafe { (*work.cast::<W>()).run(&mut *(RESULT as *mut [u8; PAGE as usize])) }
+    unsafe { (*work.cast::<W>()).run(&mut *(RESULT as *mut [u8; GRANULE_SIZE])) }
 }
 
 impl Workroom {
@@ -176,9 +177,10 @@ impl Workroom {
                 let argument = (&raw mut (*control).argument).cast::<W>();
                 argument.write(work);
                 (&raw mut (*control).heap).write(TokenHeap::new());
+                let memory = HEAP as *mut u8;
                 (*control)
                     .heap
-                    .init(HEAP as usize, (HEAP_PAGES * PAGE) as usize);
+                    .init(memory.addr(), HEAP_PAGES * GRANULE_SIZE);
                 rmm_work_begin(run::<W>, argument.cast(), STACK_END)
             };
             self.after::<W>(is_done, read)
@@ -231,7 +233,7 @@ impl Workroom {
     fn clear(&self) {
         for (address, pages) in &PARTS[1..] {
             // SAFETY: the room is mapped, and no work is going on in it.
-            unsafe { self.zeroer.zero(*address, pages * PAGE) };
+            unsafe { self.zeroer.zero(*address, *pages as u64 * PAGE) };
         }
     }
 
@@ -264,8 +266,8 @@ impl Workroom {
     /// Level 3 entries of the room's pages.
     fn entries() -> impl Iterator<Item = usize> {
         PARTS.into_iter().flat_map(|(address, pages)| {
-            let first = (address - ROOM) / PAGE;
-            (first..first + pages).map(|entry| entry as usize)
+            let first = ((address - ROOM) / PAGE) as usize;
+            first..first + pages
         })
     }
 

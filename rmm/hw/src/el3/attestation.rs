@@ -5,6 +5,7 @@
 
 use core::ptr;
 
+use rmm_abi::GRANULE_SIZE;
 use rmm_abi::el3::{CURVE_P384, P384_SCALAR_SIZE, ServiceCode, fid};
 use rmm_core::granule::GranuleAddress;
 
@@ -15,6 +16,7 @@ use crate::layout::{self, PAGE};
 #[derive(Debug)]
 pub struct SharedPage {
     address: GranuleAddress,
+    mapped_at: *mut u8,
 }
 
 /// Calls in a row that EL3 may put off.
@@ -28,7 +30,10 @@ impl SharedPage {
     /// The page must be mapped at [`layout::SHARED_PAGE`], and nobody else use it while this
     /// lives.
     pub unsafe fn new(address: GranuleAddress) -> Self {
-        Self { address }
+        Self {
+            address,
+            mapped_at: layout::SHARED_PAGE as *mut u8,
+        }
     }
 
     /// Asks for the private part of the realm attestation key: a scalar of P-384, most significant
@@ -65,9 +70,7 @@ impl SharedPage {
     ) -> Result<usize, ServiceCode> {
         for (offset, &byte) in challenge.iter().enumerate() {
             // SAFETY: the page is mapped and ours (`new`), and a challenge is shorter than it.
-            unsafe {
-                ptr::write_volatile((layout::SHARED_PAGE as *mut u8).add(offset), byte);
-            }
+            unsafe { ptr::write_volatile(self.mapped_at.add(offset), byte) };
         }
         let mut challenge_size = challenge.len() as u64;
         let mut filled = 0;
@@ -77,7 +80,7 @@ impl SharedPage {
             challenge_size = 0;
             let size = usize::try_from(size)
                 .ok()
-                .filter(|size| (1..=PAGE as usize).contains(size))
+                .filter(|size| (1..=GRANULE_SIZE).contains(size))
                 .ok_or(ServiceCode::Invalid)?;
             let piece = token
                 .get_mut(filled..)
@@ -108,14 +111,14 @@ impl SharedPage {
     fn read(&self, into: &mut [u8]) {
         for (offset, byte) in into.iter_mut().enumerate() {
             // SAFETY: the page is mapped and ours (`new`); callers read no more than a page.
-            *byte = unsafe { ptr::read_volatile((layout::SHARED_PAGE as *const u8).add(offset)) };
+            *byte = unsafe { ptr::read_volatile(self.mapped_at.add(offset)) };
         }
     }
 
     fn clear(&mut self) {
-        for word in 0..PAGE as usize / size_of::<u64>() {
+        for offset in 0..GRANULE_SIZE {
             // SAFETY: the page is mapped and ours (`new`).
-            unsafe { ptr::write_volatile((layout::SHARED_PAGE as *mut u64).add(word), 0) };
+            unsafe { ptr::write_volatile(self.mapped_at.add(offset), 0) };
         }
     }
 }

@@ -2,13 +2,10 @@
 
 use core::fmt;
 
-use realm_payload::command::CHALLENGE_WORDS;
-use realm_payload::immediate;
-use realm_payload::token::TokenPiece;
-
 use crate::console::{note, say};
-use crate::outcome::{Outcome, ensure, ensure_word, fail};
-use crate::realm::{Command, Exit, Options, Replied, RunningRealm};
+use crate::outcome::Outcome;
+use crate::realm::token::fetch_by;
+use crate::realm::{Options, RunningRealm, Vcpu};
 use crate::suite::Host;
 
 /// Name of the token in the report.
@@ -35,50 +32,17 @@ pub(super) fn show(host: &Host, challenge: &[u8; 64]) -> Outcome {
 }
 
 /// The token's size, when all of it has come out and been passed on.
-fn attest(realm: &mut RunningRealm<'_>, challenge: &[u8; 64]) -> Outcome<u64> {
-    let mut words = [0; CHALLENGE_WORDS];
-    for (word, bytes) in words.iter_mut().zip(challenge.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    let RunningRealm { realm, vcpus, .. } = realm;
-    let vcpu = &mut vcpus[0];
-    let mut next = 0;
-    let mut report = vcpu.begin(&Command::Attest { challenge: words })?;
-    let reply = loop {
-        let (reply, last) = vcpu.until_reply(&report)?;
-        if let Some(reply) = reply {
-            break reply;
+fn attest(realm: &mut RunningRealm<'_>, challenge: &[u8; 64]) -> Outcome<usize> {
+    let mut size = 0;
+    fetch_by(realm.first(), challenge, Vcpu::run, |token| {
+        size = token.len();
+        let lines = (0..).step_by(LINE).zip(token.chunks(LINE));
+        for (offset, bytes) in lines {
+            say!("token {NAME} {offset}/{size} {}", Hex(bytes));
         }
-        match last.exit {
-            Exit::HostCall {
-                imm: immediate::TOKEN,
-                gprs,
-            } => match TokenPiece::from_registers(&gprs) {
-                Some(piece) => {
-                    ensure_word!(piece.offset() as u64, next, "offset of a piece");
-                    pass_on(&piece);
-                    next += piece.as_bytes().len() as u64;
-                }
-                None => return fail!("a piece of the token makes no sense: {gprs:x?}"),
-            },
-            _ => realm.attend(vcpu, &last.exit)?,
-        }
-        report = vcpu.run()?;
-    };
-    let [size, ..] = reply.done("the Realm's token")?;
-    ensure!(
-        size > 0 && size == next,
-        "{next} bytes of a token of {size} have come out"
-    );
+        Ok(())
+    })?;
     Ok(size)
-}
-
-/// Prints a piece of the token.
-fn pass_on(piece: &TokenPiece) {
-    let lines = piece.as_bytes().chunks(LINE);
-    for (offset, bytes) in (piece.offset()..).step_by(LINE).zip(lines) {
-        say!("token {NAME} {offset}/{} {}", piece.size(), Hex(bytes));
-    }
 }
 
 struct Hex<'a>(&'a [u8]);

@@ -23,7 +23,11 @@ const MOST_EXITS: usize = 20_000;
 
 /// A challenge that is not the same anywhere in a word.
 pub(crate) fn challenge(seed: u8) -> [u8; 64] {
-    core::array::from_fn(|at| seed ^ (at as u8).wrapping_mul(37))
+    let mut bytes = [seed; 64];
+    for (byte, number) in bytes.iter_mut().zip(0_u8..) {
+        *byte ^= number.wrapping_mul(37);
+    }
+    bytes
 }
 
 /// A token on its way out of a Realm.
@@ -52,27 +56,25 @@ impl Arriving {
             ensure_word!(self.bytes.len() as u64, size, "bytes that came out");
             return Ok(Some(&self.bytes));
         }
-        match report.exit {
-            Exit::HostCall {
-                imm: immediate::TOKEN,
-                gprs,
-            } => {
-                let Some(piece) = TokenPiece::from_registers(&gprs) else {
-                    return fail!("a piece of the token makes no sense: {gprs:x?}");
-                };
-                let (offset, size) = (piece.offset(), self.bytes.len());
-                ensure!(offset == size, "a piece for {offset} after {size} bytes");
-                let fits = self.bytes.try_extend_from_slice(piece.as_bytes()).is_ok();
-                ensure!(fits, "the token is larger than {MOST_BYTES} bytes");
-            }
-            _ => {
-                self.interruptions += usize::from(report.exit == Exit::Irq);
-                ensure!(
-                    needs_nothing(report),
-                    "an exit while a token is made: {}",
-                    report.exit.name()
-                );
-            }
+        if let Exit::HostCall {
+            imm: immediate::TOKEN,
+            gprs,
+        } = report.exit
+        {
+            let Some(piece) = TokenPiece::from_registers(&gprs) else {
+                return fail!("a piece of the token makes no sense: {gprs:x?}");
+            };
+            let (offset, size) = (piece.offset(), self.bytes.len());
+            ensure!(offset == size, "a piece for {offset} after {size} bytes");
+            let fits = self.bytes.try_extend_from_slice(piece.as_bytes()).is_ok();
+            ensure!(fits, "the token is larger than {MOST_BYTES} bytes");
+        } else {
+            self.interruptions += usize::from(report.exit == Exit::Irq);
+            ensure!(
+                needs_nothing(report),
+                "an exit while a token is made: {}",
+                report.exit.name()
+            );
         }
         Ok(None)
     }

@@ -102,13 +102,13 @@ pub(crate) fn token_content(host: &Host) -> Outcome {
         fetch_by(vcpu, &challenge(3), Vcpu::run, |token| {
             expected.check(token)
         })?;
-        for register in [1_usize, 4] {
-            let value = challenge(register as u8);
+        for register in [1_u8, 4] {
+            let value = challenge(register);
             let mut call = [0; 11];
-            call[..3].copy_from_slice(&[fid::MEASUREMENT_EXTEND, register as u64, 64]);
+            call[..3].copy_from_slice(&[fid::MEASUREMENT_EXTEND, register.into(), 64]);
             call[3..].copy_from_slice(&words(&value));
             succeeds(vcpu, &call, 0)?;
-            let rem = &mut expected.measurements[register];
+            let rem = &mut expected.measurements[usize::from(register)];
             *rem = extended(hash, rem, &value, 64);
         }
         fetch_by(vcpu, &challenge(3), Vcpu::run, |token| {
