@@ -61,7 +61,7 @@ part_probe() {
 }
 
 not_for_more_memory=()
-for family in exit rsi realm-psci realm-cpu canary running hostile; do
+for family in evidence exit rsi realm-psci realm-cpu canary running hostile; do
     not_for_more_memory+=(--skip "$family/*")
 done
 
