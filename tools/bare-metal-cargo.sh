@@ -71,8 +71,16 @@ if [ ! -e "$sysroot/lib/rustlib/$host/bin/rust-lld" ]; then
 fi
 flags="target.$target.rustflags=[$(IFS=,; echo "${flag_list[*]}")]"
 
+# What is built for size, because it makes no difference to the instructions that a token takes. On the
+# development machine the same packages are built for speed.
+for_size=()
+for package in attestation-token ciborium ciborium-ll coset crypto-bigint der fiat-crypto p384 primefield \
+    primeorder sec1; do
+    for_size+=(--config "profile.release.package.$package.opt-level=\"s\"")
+done
+
 arguments=("$command")
 if [ "$command" = build ] || [ "$command" = clippy ]; then
     arguments+=(--release --target "$target")
 fi
-exec cargo --config "$flags" "${arguments[@]}" "${locked[@]}" "${options[@]}" "$@"
+exec cargo --config "$flags" "${for_size[@]}" "${arguments[@]}" "${locked[@]}" "${options[@]}" "$@"
