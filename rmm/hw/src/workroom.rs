@@ -15,6 +15,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
+use core::slice;
 
 use rmm_abi::GRANULE_SIZE;
 use rmm_core::granule::GranuleAddress;
@@ -157,6 +158,10 @@ impl Workroom {
 
     /// Begins work in these granules. When it is done, it is handed to `read`.
     ///
+    /// # Panics
+    ///
+    /// When the granules are not empty: what work leaves is wiped.
+    ///
     /// # Safety
     ///
     /// The granules must be in the Realm world and this CPU's alone while the work is done.
@@ -170,6 +175,10 @@ impl Workroom {
             assert!(size_of::<W>() <= ARGUMENT_SIZE && align_of::<W>() <= align_of::<Argument>());
         }
         self.with_room(granules, || {
+            assert!(
+                is_wiped(),
+                "work begins where other work has left something"
+            );
             // SAFETY: the room is mapped, and by the contract of this function nobody else uses it.
             // Where the heap has its memory, nothing is.
             let is_done = unsafe {
@@ -292,6 +301,20 @@ impl Workroom {
         }
         translation::forget_each(Self::entries().map(|entry| ROOM + entry as u64 * PAGE));
     }
+}
+
+/// Whether there is nothing in the room, which is mapped, but perhaps a result.
+fn is_wiped() -> bool {
+    /// What is looked at in one go.
+    type Words = [u64; 16];
+    PARTS[1..].iter().all(|(address, pages)| {
+        let count = pages * GRANULE_SIZE / size_of::<Words>();
+        // SAFETY: the pages are mapped, and nobody writes to them.
+        let content = unsafe { slice::from_raw_parts(*address as *const Words, count) };
+        content
+            .iter()
+            .all(|words| words.iter().fold(0, |all, word| all | word) == 0)
+    })
 }
 
 /// What an interrupt of the RMM does: it puts work aside, if that is what runs. False when it does
