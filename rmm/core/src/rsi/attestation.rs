@@ -54,12 +54,7 @@ pub(super) fn proceed<M: Machine>(
     let page = match session.page(address)? {
         Page::Found(page) => page,
         Page::Empty => return Ok(refuse(session, ReturnCode::ErrorInput)),
-        Page::Missing(level) => {
-            return Ok(Some(Exit::MissingPage {
-                ipa: address,
-                level,
-            }));
-        }
+        Page::Missing(exit) => return Ok(Some(exit)),
     };
     let (written, is_last) = session.deliver_token(&page, offset, size)?;
     let code = if is_last {

@@ -8,7 +8,6 @@ use rmm_abi::rsi::{RealmConfig, ReturnCode};
 use super::refuse;
 use crate::Machine;
 use crate::error::Fatal;
-use crate::exit::Exit;
 use crate::rmi::is_aligned;
 use crate::rtt::PAGE_LEVEL;
 use crate::session::{Next, Page, Session};
@@ -21,12 +20,7 @@ pub(super) fn write<M: Machine>(session: &Session<'_, M>, address: u64) -> Resul
     let page = match session.page(address)? {
         Page::Found(page) => page,
         Page::Empty => return Ok(refuse(session, ReturnCode::ErrorInput)),
-        Page::Missing(level) => {
-            return Ok(Some(Exit::MissingPage {
-                ipa: address,
-                level,
-            }));
-        }
+        Page::Missing(exit) => return Ok(Some(exit)),
     };
     session.machine().clear(&page);
     let words = session.machine().map(&page);

@@ -26,12 +26,7 @@ pub(super) fn begin<M: Machine>(session: &Session<'_, M>, address: u64) -> Resul
     let page = match session.page(address)? {
         Page::Found(page) => page,
         Page::Empty => return Ok(refuse(session, ReturnCode::ErrorInput)),
-        Page::Missing(level) => {
-            return Ok(Some(Exit::MissingPage {
-                ipa: address,
-                level,
-            }));
-        }
+        Page::Missing(exit) => return Ok(Some(exit)),
     };
     let words = session.machine().map(&page);
     let words = &words[first_word(address)..][..size_of::<HostCall>() / size_of::<u64>()];
@@ -63,12 +58,7 @@ pub(crate) fn complete<M: Machine>(
         }
         // The Realm has given the page up in the meantime, from another of its CPUs.
         Page::Empty => ReturnCode::ErrorInput,
-        Page::Missing(level) => {
-            return Ok(Some(Exit::MissingPage {
-                ipa: address,
-                level,
-            }));
-        }
+        Page::Missing(exit) => return Ok(Some(exit)),
     };
     session.rec.set_flag(Flag::HostCallPending, false);
     Ok(session.reply([code.word(), 0, 0, 0]))

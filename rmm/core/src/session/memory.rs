@@ -6,6 +6,7 @@ use rmm_abi::rmi::Ripas;
 use super::Session;
 use crate::Machine;
 use crate::error::Fatal;
+use crate::exit::Exit;
 use crate::granule::{Data, GranuleAddress, Locked};
 use crate::rtt::{Entry, PAGE_LEVEL, Stage2, walk_for_rec};
 
@@ -16,8 +17,8 @@ pub(crate) enum Page<'t> {
     Found(Locked<'t, Data>),
     /// Nothing, and the Realm knows.
     Empty,
-    /// Memory that the host is to provide first. The walk ended at this level.
-    Missing(i8),
+    /// Memory that the host is to provide first: it is told by this exit.
+    Missing(Exit),
 }
 
 impl<M: Machine> Session<'_, M> {
@@ -37,7 +38,10 @@ impl<M: Machine> Session<'_, M> {
                 Ok(Page::Found(self.context.lock_known(address)?))
             }
             Entry::Unassigned(Ripas::Empty) | Entry::Assigned(_, Ripas::Empty) => Ok(Page::Empty),
-            _ => Ok(Page::Missing(walk.level)),
+            _ => Ok(Page::Missing(Exit::MissingPage {
+                ipa,
+                level: walk.level,
+            })),
         }
     }
 }
