@@ -3,23 +3,10 @@
 use core::arch::global_asm;
 use core::fmt;
 
+use crate::frame::Frame;
 use crate::{memory, park, workroom};
 
 global_asm!(include_str!("vectors.S"));
-
-/// Registers at an exception, as `vectors.S` saves them.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Frame {
-    pub(crate) x: [u64; 31],
-    pub(crate) elr: u64,
-    pub(crate) spsr: u64,
-    esr: u64,
-    far: u64,
-    pub(crate) sp: u64,
-}
-
-const _: () = assert!(size_of::<Frame>() == 36 * 8);
 
 /// Synchronous exception of the RMM itself: vector 0.
 const SYNCHRONOUS_OF_RMM: u64 = 0;

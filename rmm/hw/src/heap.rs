@@ -7,16 +7,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use buddy_system_allocator::Heap;
 use spin::mutex::SpinMutex;
 
-use crate::workroom;
-
-/// Powers of two that blocks can have: the largest is 8 KiB.
-const ORDERS: usize = 14;
-
-/// A heap, without its memory.
-pub type TokenHeap = Heap<ORDERS>;
+use crate::workroom::{self, TokenHeap};
 
 /// Bytes of the heap of cold boot: a platform token of the largest size, and what is at hand while the key
 /// is taken.

@@ -86,6 +86,8 @@ pub mod workroom;
 
 #[cfg(target_os = "none")]
 mod entry;
+#[cfg(target_os = "none")]
+mod frame;
 
 #[cfg(target_os = "none")]
 pub use entry::{announce_cpus, cold_boot_done, continue_on_cpu_stack, wipe_boot_stack};

@@ -10,90 +10,29 @@
 //! stay true. Outside of work the lower half is empty. When the work is done, all of the room but its
 //! result is wiped.
 
+mod place;
+
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::offset_of;
-use core::ptr::{self, NonNull};
-use core::slice;
+use core::ptr;
 
 use rmm_abi::GRANULE_SIZE;
 use rmm_core::granule::GranuleAddress;
 use rmm_core::machine::TOKEN_GRANULES;
 
-use crate::exception::Frame;
-use crate::heap::TokenHeap;
-use crate::layout::{self, PAGE};
+use crate::frame::Frame;
+use crate::layout::PAGE;
 use crate::memory::Zeroer;
 use crate::translation::{self, Attributes};
 
-/// First address of the workroom. The page there is a guard, as are those between its parts.
-const ROOM: u64 = 2 << 20;
-/// The page that gets the result.
-pub const RESULT: u64 = ROOM + PAGE;
-/// The control page.
-const CONTROL: u64 = RESULT + 2 * PAGE;
-/// Pages of the stack.
-const STACK_PAGES: usize = 3;
-const STACK: u64 = CONTROL + 2 * PAGE;
-/// First address behind the stack.
-const STACK_END: u64 = STACK + STACK_PAGES as u64 * PAGE;
-/// Pages of the heap.
-const HEAP_PAGES: usize = 3;
-/// First address of the heap's memory.
-const HEAP: u64 = STACK_END + PAGE;
-
-/// Where pages are, and how many: result, control page, stack, heap.
-const PARTS: [(u64, usize); 4] = [
-    (RESULT, 1),
-    (CONTROL, 1),
-    (STACK, STACK_PAGES),
-    (HEAP, HEAP_PAGES),
-];
-
-const _: () = {
-    assert!(2 + STACK_PAGES + HEAP_PAGES == TOKEN_GRANULES);
-    assert!(HEAP + HEAP_PAGES as u64 * PAGE <= ROOM + layout::WINDOW_SIZE);
+pub use place::TokenHeap;
+pub(crate) use place::heap;
+use place::{
+    ARGUMENT_SIZE, Argument, CONTROL, Control, HEAP, HEAP_PAGES, PARTS, RESULT, ROOM, STACK_END,
+    control, is_on_stack, is_wiped,
 };
-
-/// What the control page holds.
-#[repr(C)]
-struct Control {
-    /// The ordinary stack pointer of the CPU that works.
-    main_stack: u64,
-    /// Registers of work that was put aside.
-    frame: Frame,
-    /// The heap of the work.
-    heap: TokenHeap,
-    /// The argument of the work.
-    argument: Argument,
-}
-
-/// Room for an argument.
-#[repr(C, align(16))]
-struct Argument([u8; ARGUMENT_SIZE]);
-
-/// Bytes that an argument may have.
-const ARGUMENT_SIZE: usize = 2048;
-
-const _: () = assert!(size_of::<Control>() <= GRANULE_SIZE);
-
-const fn control() -> *mut Control {
-    CONTROL as *mut Control
-}
-
-/// The heap of the work, if it is work that asks.
-pub(crate) fn heap() -> Option<NonNull<TokenHeap>> {
-    let stack: u64;
-    // SAFETY: reading the stack pointer changes nothing.
-    unsafe { asm!("mov {0}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
-    // SAFETY: the control page is mapped while the stack is in use.
-    is_on_stack(stack).then(|| unsafe { NonNull::new_unchecked(&raw mut (*control()).heap) })
-}
-
-const fn is_on_stack(pointer: u64) -> bool {
-    STACK <= pointer && pointer <= STACK_END
-}
 
 global_asm!(
     include_str!("workroom/switch.S"),
@@ -301,20 +240,6 @@ impl Workroom {
         }
         translation::forget_each(Self::entries().map(|entry| ROOM + entry as u64 * PAGE));
     }
-}
-
-/// Whether there is nothing in the room, which is mapped, but perhaps a result.
-fn is_wiped() -> bool {
-    /// What is looked at in one go.
-    type Words = [u64; 16];
-    PARTS[1..].iter().all(|(address, pages)| {
-        let count = pages * GRANULE_SIZE / size_of::<Words>();
-        // SAFETY: the pages are mapped, and nobody writes to them.
-        let content = unsafe { slice::from_raw_parts(*address as *const Words, count) };
-        content
-            .iter()
-            .all(|words| words.iter().fold(0, |all, word| all | word) == 0)
-    })
 }
 
 /// What an interrupt of the RMM does: it puts work aside, if that is what runs. False when it does
