@@ -1,8 +1,8 @@
 //! Whole tokens per second on one core, beside what their two signatures cost alone with the same
 //! back-end in the same run.
 //!
-//! `cargo bench -p attestation-token --features fast`; `-- --json` prints JSON; `-- --check` ends
-//! with exit code 1 if a target is missed.
+//! `cargo bench -p attestation-token`; `-- --json` prints JSON; `-- --check` ends with exit code 1
+//! if a target is missed.
 
 #[path = "../tests/token/samples.rs"]
 #[allow(dead_code)]

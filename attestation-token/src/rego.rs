@@ -71,6 +71,8 @@ pub enum RegoError {
     NotText,
     /// Brackets inside brackets, or an expression, that nobody can read.
     TooDeep,
+    /// A number with an exponent of more than three digits.
+    Exponent,
     /// A function that calls itself, directly or by others.
     Recursion(String),
     /// An import of the policy's own package.
@@ -91,6 +93,7 @@ impl fmt::Display for RegoError {
                 limits::MAX_NESTING,
                 limits::MAX_WORDS
             ),
+            Self::Exponent => f.write_str("a number whose exponent has more than three digits"),
             Self::Recursion(name) => write!(f, "the function {name} calls itself"),
             Self::OwnImport => f.write_str("`package cca` imports itself"),
             Self::Syntax(text) => f.write_str(text.trim()),

@@ -1,13 +1,21 @@
 //! Bytes as CoRIM.
 #![no_main]
 
-use attestation_token::Curve;
+use std::sync::LazyLock;
+
 use attestation_token::crypto::{RustCrypto, SigningKey};
 use attestation_token::reference::corim::{is_corim, parse, parse_signed, write};
+use attestation_token::{Curve, PublicKey};
 use libfuzzer_sys::fuzz_target;
 
 /// After the beginning and before the end of what seeds are valid for.
 const NOW: i64 = 1_800_000_000;
+
+/// A key that signed nothing.
+static SIGNED_NOTHING: LazyLock<PublicKey> = LazyLock::new(|| {
+    let key = SigningKey::from_scalar(Curve::P384, &[0x22; 48]).unwrap();
+    key.public_key()
+});
 
 fuzz_target!(|bytes: &[u8]| {
     match parse(bytes, NOW) {
@@ -27,10 +35,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    // A key that signed nothing.
-    let scalar = [0x22; 48];
-    let key = SigningKey::from_scalar(Curve::P384, &scalar)
-        .unwrap()
-        .public_key();
-    assert!(parse_signed(bytes, NOW, &RustCrypto, &key).is_err());
+    assert!(parse_signed(bytes, NOW, &RustCrypto, &SIGNED_NOTHING).is_err());
 });

@@ -118,6 +118,10 @@ impl Text {
             Value::String(text) => {
                 write!(self, "{:?}", text.as_ref()).map_err(|_| FunctionError::TooLong)
             }
+            // Writing takes a time that grows with the square of the length.
+            Value::Number(number) if number.is_integer() && number.as_i128().is_none() => {
+                Err(FunctionError::TooLong)
+            }
             Value::Number(number) => self.push(&number.format_decimal()),
             Value::Bool(value) => self.push(if *value { "true" } else { "false" }),
             Value::Null | Value::Undefined => self.push("null"),
@@ -229,7 +233,7 @@ fn sprintf(values: &[Value]) -> Result<Value, FunctionError> {
             ('s' | 'v', value)
             | ('d', value @ Value::Number(_))
             | ('t', value @ Value::Bool(_)) => formatted.push_value(value)?,
-            ('x', Value::Number(number)) if number.is_integer() => {
+            ('x', Value::Number(number)) if number.as_i128().is_some() => {
                 formatted.push(&number.format_hex())?;
             }
             _ => return Err(EXPECTED),

@@ -17,6 +17,9 @@ pub(super) const MAX_NESTING: usize = 12;
 /// JSON, an expression that is nearly as deep is refused because that is nested too deep.)
 pub(super) const MAX_WORDS: usize = 100;
 
+/// Digits of a number's exponent: those of the largest floating-point number have three.
+const MAX_EXPONENT_DIGITS: usize = 3;
+
 /// Refuses nesting and expressions that are deeper than the stack may be.
 pub(super) fn check_text(text: &str) -> Result<(), RegoError> {
     let mut scan = Scan {
@@ -122,6 +125,9 @@ impl Scan<'_> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let length = self.rest.find(|c| !is_part(c));
         let word = &self.rest[..length.unwrap_or(self.rest.len())];
+        if word.starts_with(|c: char| c.is_ascii_digit()) {
+            check_number(self.rest)?;
+        }
         let (length, word) = (word.len(), word.to_owned());
         match word.as_str() {
             // Branches stand in a row, not inside each other.
@@ -139,6 +145,22 @@ impl Scan<'_> {
         self.skip(length);
         Ok(())
     }
+}
+
+/// Refuses a number whose exponent has more digits than that of any number a policy needs: the
+/// parser may write it out.
+fn check_number(text: &str) -> Result<(), RegoError> {
+    let is_digit = |c: char| c.is_ascii_digit() || c == '_';
+    let behind = text.trim_start_matches(is_digit);
+    let Some(exponent) = behind.strip_prefix(['e', 'E']) else {
+        return Ok(());
+    };
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let digits = exponent.len() - exponent.trim_start_matches(is_digit).len();
+    if digits > MAX_EXPONENT_DIGITS {
+        return Err(RegoError::Exponent);
+    }
+    Ok(())
 }
 
 /// Bytes of the string in quotation marks at the beginning. It does not go on behind its line.

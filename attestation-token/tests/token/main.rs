@@ -12,6 +12,7 @@ mod encoding;
 mod forge;
 mod mistakes;
 mod published;
+mod readme;
 mod references;
 mod rego;
 mod rego_bounds;

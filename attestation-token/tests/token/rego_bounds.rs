@@ -1,6 +1,8 @@
 //! What a policy in Rego cannot do to the machine that it runs on.
 #![cfg(feature = "rego")]
 
+use std::fmt::Write as _;
+
 use attestation_token::check::Verdict;
 use attestation_token::rego::{RegoError, RegoPolicy};
 
@@ -83,6 +85,29 @@ fn long_expressions_are_bounded_and_long_lists_are_not() {
 }
 
 #[test]
+fn exponents_are_bounded() {
+    for number in [
+        // Found by fuzzing: gigabytes of zeroes.
+        "0e30855555",
+        "0E999999999",
+        "0.0e1000",
+        "1e+1000",
+        "1e-1000",
+        "1e0_0_1",
+    ] {
+        let policy = format!("package cca\nallow := {number}\n");
+        assert_eq!(parse(&policy).unwrap_err(), RegoError::Exponent, "{number}");
+    }
+    for policy in [
+        "package cca\nallow if 1e308 > 1.5E-99\n",
+        "package cca\nallow if { \"0e30855555\" != \"e5000\" } # 0e30855555\n",
+        "package cca\nallow if { e5000 := 1; e5000 == 1 }\n",
+    ] {
+        parse(policy).unwrap();
+    }
+}
+
+#[test]
 fn functions_that_call_themselves_are_refused() {
     for (functions, name) in [
         ("f(x) := f(x + 1)", "f"),
@@ -132,9 +157,12 @@ fn functions_make_nothing_huge() {
         "numbers.range(1, 10001)",
         "numbers.range(-9223372036854775808, 9223372036854775807)",
         "numbers.range(1, 1e30)",
+        "concat(\"\", [\"12345678\" | some i in numbers.range(0, 8192)])",
         "sprintf(\"%1000000000d\", [1])",
         // Digits of other scripts have made a formatter panic.
         "sprintf(\"%²d\", [1])",
+        "sprintf(\"%d\", [340282366920938463463374607431768211456])",
+        "sprintf(\"%x\", [340282366920938463463374607431768211456])",
         "sprintf(\"%\", [])",
         "sprintf(\"%d\", [])",
         "sprintf(\"\", [1])",
@@ -170,7 +198,7 @@ fn functions_make_nothing_huge() {
             let next = next
                 .replace('x', &format!("x{step}"))
                 .replace(&format!("ex{step}"), "ex");
-            policy.push_str(&format!("x{} := {next}\n", step + 1));
+            writeln!(policy, "x{} := {next}", step + 1).unwrap();
         }
         let (verdict, text) = ask(&policy);
         assert_eq!(verdict, Verdict::Failed, "{next}: {text}");
@@ -187,6 +215,7 @@ fn functions_do_what_rego_says() {
         "concat(\", \", [\"a\", \"b\"]) == \"a, b\"",
         "concat(\"\", {\"b\", \"a\"}) == \"ab\"",
         "concat(\"-\", []) == \"\"",
+        "count(concat(\"\", [\"12345678\" | some i in numbers.range(1, 8192)])) == 65536",
         "replace(\"a.b.c\", \".\", \"::\") == \"a::b::c\"",
         "sprintf(\"100%% %s %v %d %x %t.\", [\"a\", [1, \"b\", null], -3, 255, true]) \
          == \"100% a [1, \\\"b\\\", null] -3 ff true.\"",

@@ -38,8 +38,6 @@ pub struct Request {
     pub algorithm: HashAlgorithm,
     /// RIM and REMs; of each as many bytes count as the algorithm's values have.
     pub measurements: [[u8; 64]; MEASUREMENTS],
-    /// For the nonce of the signature.
-    pub entropy: Entropy,
 }
 
 /// Why bytes are no key.
@@ -150,7 +148,7 @@ impl Attester {
         Ok(())
     }
 
-    /// Makes a token; how many bytes of `into` it takes.
+    /// Makes a token, with entropy for the nonce of its signature; how many bytes of `into` it takes.
     ///
     /// What this leaves on stack and heap is as secret as the key.
     ///
@@ -160,6 +158,7 @@ impl Attester {
     pub fn token(
         &self,
         request: &Request,
+        entropy: &Entropy,
         into: &mut [u8; LARGEST_TOKEN],
     ) -> Result<usize, TokenError> {
         if self.platform_token.is_empty() {
@@ -168,7 +167,7 @@ impl Attester {
         let realm_token = {
             let unsigned = Unsigned::realm(&self.claims(request)?, Algorithm::Es384)?;
             let digest = Sha384::digest(unsigned.to_be_signed());
-            unsigned.signed(&self.sign(&digest, &request.entropy).to_bytes())?
+            unsigned.signed(&self.sign(&digest, entropy).to_bytes())?
         };
         let [platform_head, realm_head] =
             Wrapper::Cca.heads(self.platform_token.len(), realm_token.len());

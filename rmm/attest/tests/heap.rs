@@ -32,12 +32,12 @@ fn making(
     attester
         .set_platform_token(&vec![0x5a; platform_token])
         .unwrap();
-    let mut request = request(algorithm);
-    request.entropy = entropy(9);
+    let request = request(algorithm);
+    let entropy = entropy(9);
     let mut place = [0; LARGEST_TOKEN];
     let mut outcome = Err(TokenError::TooLarge);
     let usage = inside(first_page, pages, || {
-        outcome = attester.token(&request, &mut place);
+        outcome = attester.token(&request, &entropy, &mut place);
     });
     assert!(outcome.is_ok_and(|size| size > platform_token));
     usage

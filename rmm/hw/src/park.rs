@@ -5,6 +5,7 @@
 //! used again. Calls that are under way on other CPUs come to their end, or are cut off when they
 //! wait for a lock. The machine itself goes on.
 
+use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -23,6 +24,7 @@ pub fn stopped() -> bool {
 
 /// Ends service on all CPUs, says why, and parks this one.
 pub fn give_up(why: fmt::Arguments<'_>) -> ! {
+    mask_interrupts();
     let first = !STOPPED.swap(true, Ordering::SeqCst);
     if first {
         console::last_words(format_args!("STOPPED on CPU {}: {why}", identity::number()));
@@ -31,6 +33,18 @@ pub fn give_up(why: fmt::Arguments<'_>) -> ! {
         refuse(BootCode::Unknown);
     }
     park()
+}
+
+/// From here on nothing is put aside: what gave up may have been work in the workroom, where interrupts are
+/// not masked.
+fn mask_interrupts() {
+    // SAFETY: masked is how the RMM runs everywhere else.
+    unsafe {
+        asm!(
+            "msr daifset, #0xf",
+            options(nomem, nostack, preserves_flags)
+        );
+    };
 }
 
 /// Refuses to boot on this CPU, with a code for EL3.

@@ -383,6 +383,8 @@ pub(crate) unsafe fn use_lower_half(cpu: u32) -> Option<*mut u64> {
         asm!(
             "dsb ish",
             "msr ttbr0_el2, {table}",
+            // No walk may begin by the register as it was.
+            "isb",
             "mrs {control}, tcr_el2",
             "bic {control}, {control}, {cleared}",
             "orr {control}, {control}, {size}",

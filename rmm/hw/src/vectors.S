@@ -65,6 +65,18 @@ save_frame:
     stp     x30, x2, [sp, #16 * 15]
     stp     x3, x4, [sp, #16 * 16]
     stp     x5, x6, [sp, #16 * 17]
+    // A function may save these on the stack, which is not where what they hold should stay.
+    mov     x19, xzr
+    mov     x20, xzr
+    mov     x21, xzr
+    mov     x22, xzr
+    mov     x23, xzr
+    mov     x24, xzr
+    mov     x25, xzr
+    mov     x26, xzr
+    mov     x27, xzr
+    mov     x28, xzr
+    mov     x29, xzr
     mov     x0, sp
     bl      rmm_exception
     // Only an expected fault comes back. The handler has set where to go on; SP_EL0 is untouched.

@@ -25,6 +25,7 @@ use rmm_core::machine::TOKEN_GRANULES;
 use crate::frame::Frame;
 use crate::layout::PAGE;
 use crate::memory::Zeroer;
+use crate::park;
 use crate::translation::{self, Attributes};
 
 pub use place::TokenHeap;
@@ -247,13 +248,14 @@ impl Workroom {
 pub(crate) fn put_aside(frame: &mut Frame) -> bool {
     /// EL2 with `SP_EL0`, everything masked.
     const EL2T_MASKED: u64 = 0x3c8;
-    if !is_on_stack(frame.sp) {
+    if !is_on_stack(frame.sp) || park::stopped() {
         return false;
     }
     // SAFETY: code whose stack is the workroom's runs while the room is mapped; the place is for
     // this.
     unsafe { (&raw mut (*control()).frame).write(*frame) };
-    // Nothing of the work stays in registers or on the stack of exceptions.
+    // Nothing of the work stays in registers or on the stack of exceptions, where `vectors.S` leaves no more
+    // than this.
     frame.x = [0; 31];
     frame.elr = rmm_work_interrupted as *const () as u64;
     frame.spsr = EL2T_MASKED;

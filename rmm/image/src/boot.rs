@@ -165,7 +165,9 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     // SAFETY: cold boot runs once.
     unsafe { heap::open_for_boot() };
     // SAFETY: `copy_shared_page` has mapped the page, and what it copied is all that was wanted of it.
-    attestation::prepare(&mut unsafe { SharedPage::new(parameters.shared_page) });
+    attestation::prepare(&mut unsafe {
+        SharedPage::new(parameters.shared_page, parameters.interface)
+    });
     heap::close_after_boot();
     announce_cpus(parameters.cpus);
     Ok(parameters.cpu)

@@ -7,12 +7,19 @@ pub enum Fault {
     RefuseUndelegate,
     /// Platform tokens say that firmware can be debugged: lifecycle 0x4000, not secured.
     DebugLifecycle,
+    /// The monitor speaks RMM-EL3 interface 0.2, where a platform token comes in one piece and nothing is said
+    /// of what remains.
+    OldInterface,
+    /// The attestation key is handed over without a byte of it.
+    SilentKey,
 }
 
 /// Names of the faults, as the file `opt/cloister/fault` has them.
-const NAMES: [(&str, Fault); 2] = [
+const NAMES: [(&str, Fault); 4] = [
     ("refuse-undelegate", Fault::RefuseUndelegate),
     ("debug-lifecycle", Fault::DebugLifecycle),
+    ("interface-0.2", Fault::OldInterface),
+    ("silent-key", Fault::SilentKey),
 ];
 
 impl Fault {
@@ -33,6 +40,8 @@ impl Fault {
         match self {
             Self::RefuseUndelegate => "every GTSI_UNDELEGATE is refused",
             Self::DebugLifecycle => "platform tokens have a debug lifecycle",
+            Self::OldInterface => "this monitor speaks RMM-EL3 interface 0.2",
+            Self::SilentKey => "the attestation key is not written",
         }
     }
 }

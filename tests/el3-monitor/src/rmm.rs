@@ -5,8 +5,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use el3_monitor::Region;
+use el3_monitor::fault::Fault;
 use el3_monitor::interface::VERSION;
 use el3_monitor::psci::MAX_CPUS;
+use rmm_abi::Version;
 use rmm_abi::el3::{BootCode, P384_SCALAR_SIZE};
 use sha2::{Digest, Sha256};
 
@@ -75,7 +77,11 @@ fn name(code: BootCode) -> &'static str {
 /// Boots the RMM for the first time, on the first CPU. Turns the Realm world on.
 pub(crate) fn cold_boot(runtime: &Runtime, entry: u64, shared: u64) {
     let cpus = runtime.affinities.len() as u64;
-    let registers = [0, VERSION.word(), cpus, shared, 0];
+    let version = match runtime.services.fault() {
+        Some(Fault::OldInterface) => Version::new(0, 2),
+        _ => VERSION,
+    };
+    let registers = [0, version.word(), cpus, shared, 0];
     let booted = boot(runtime, 0, entry, &registers);
     runtime.services.boot_is_complete();
     if booted {

@@ -124,6 +124,11 @@ impl<'a> Services<'a> {
         &self.tables
     }
 
+    /// What goes wrong on purpose.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
     /// Ends the cold boot: from now on no memory is given away.
     pub fn boot_is_complete(&self) {
         self.booting.store(false, Ordering::Relaxed);
@@ -137,9 +142,14 @@ impl<'a> Services<'a> {
             fid::GTSI_DELEGATE => self.delegate(hardware, first).into(),
             fid::GTSI_UNDELEGATE => self.undelegate(hardware, first).into(),
             fid::ATTEST_GET_REALM_KEY => self.realm_key(hardware, first, second, third),
-            fid::ATTEST_GET_PLATFORM_TOKEN => self
-                .platform_token(hardware, first, second, third)
-                .map_or_else(Reply::from, Reply::from),
+            fid::ATTEST_GET_PLATFORM_TOKEN => {
+                let piece = self.platform_token(hardware, first, second, third);
+                let mut reply = piece.map_or_else(Reply::from, Reply::from);
+                if self.fault == Some(Fault::OldInterface) {
+                    reply.remaining = None;
+                }
+                reply
+            }
             fid::FEATURES => match first {
                 // No feature is there: EL3 does not sign tokens.
                 0 => Reply::value(0),
@@ -229,7 +239,9 @@ impl<'a> Services<'a> {
         let Some(key) = &self.realm_key else {
             return ServiceCode::Unknown.into();
         };
-        hardware.write_shared(address, key);
+        if self.fault != Some(Fault::SilentKey) {
+            hardware.write_shared(address, key);
+        }
         Reply::value(P384_SCALAR_SIZE as u64)
     }
 

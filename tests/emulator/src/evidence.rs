@@ -51,6 +51,8 @@ pub(crate) fn check(
     };
     setting.realm(&mut checks);
     setting.not_secured(&mut checks);
+    setting.old_interface(&mut checks);
+    setting.silent_key(&mut checks);
     setting.platform(&mut checks);
     setting.without_key(&mut checks);
     checks.report
@@ -253,6 +255,36 @@ impl Setting<'_> {
             let evidence = self.boot(&machine, "not-secured.cbor", log)?;
             let verdict = "rejected: platform.lifecycle, platform.config";
             expect(&evidence.verification(self), verdict, log)
+        });
+    }
+
+    /// EL3 with the oldest interface: only that it does so on purpose is wrong with it.
+    fn old_interface(&self, checks: &mut Checks<'_>) {
+        checks.run("evidence/old-interface", |log| {
+            let machine = Machine {
+                fault: Some(Fault::OldInterface),
+                ..self.machine.clone()
+            };
+            let evidence = self.boot(&machine, "old-interface.cbor", log)?;
+            expect(
+                &evidence.verification(self),
+                "rejected: platform.config",
+                log,
+            )
+        });
+    }
+
+    /// What EL3 does not write is no key, and there is no token signed with what happened to be there.
+    fn silent_key(&self, checks: &mut Checks<'_>) {
+        checks.run("evidence/silent-key", |log| {
+            let machine = Machine {
+                fault: Some(Fault::SilentKey),
+                ..self.machine.clone()
+            };
+            match self.boot(&machine, "silent-key.cbor", log) {
+                Ok(_) => Err("there is a token".to_owned()),
+                Err(_) => Ok(()),
+            }
         });
     }
 

@@ -22,6 +22,11 @@ pub(crate) enum Fault {
     RefuseUndelegate,
     /// Platform tokens do not say that the machine is secured.
     DebugLifecycle,
+    /// EL3 speaks the oldest interface that the RMM accepts.
+    #[value(name = "interface-0.2")]
+    OldInterface,
+    /// EL3 hands over an attestation key without writing it.
+    SilentKey,
 }
 
 impl Fault {
@@ -30,6 +35,8 @@ impl Fault {
         match self {
             Self::RefuseUndelegate => "refuse-undelegate",
             Self::DebugLifecycle => "debug-lifecycle",
+            Self::OldInterface => "interface-0.2",
+            Self::SilentKey => "silent-key",
         }
     }
 

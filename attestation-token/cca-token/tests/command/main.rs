@@ -16,6 +16,7 @@ use attestation_token::{
 };
 
 mod keys_and_signing;
+mod readme;
 mod reference_values;
 mod rim;
 mod verdicts;

@@ -58,6 +58,4 @@ fn a_source_that_is_silent_or_stuck() {
 fn nothing_is_printed() {
     let entropy = super::samples::entropy(3);
     assert_eq!(format!("{entropy:?}"), "Entropy(secret)");
-    let request = super::samples::request(attestation_token::HashAlgorithm::Sha256);
-    assert!(format!("{request:?}").contains("Entropy(secret)"));
 }

@@ -92,6 +92,5 @@ pub(crate) fn request(algorithm: HashAlgorithm) -> Request {
         personalization: pattern(0x80),
         algorithm,
         measurements: [0xc0, 0xd3, 0xe6, 0xf9, 0x1c].map(pattern),
-        entropy: entropy(1),
     }
 }

@@ -3,7 +3,7 @@
 use attestation_token::{HashAlgorithm, Token};
 
 use super::samples::{attester, entropy, request};
-use super::{token, verify};
+use super::{token, token_with, verify};
 
 /// Bytes of a signature, which stands at the end of a token.
 const SIGNATURE: usize = 96;
@@ -13,12 +13,11 @@ const SIGNATURE: usize = 96;
 #[test]
 fn entropy_makes_the_nonce() {
     let attester = attester();
-    let mut request = request(HashAlgorithm::Sha256);
+    let request = request(HashAlgorithm::Sha256);
     let mut signatures = Vec::new();
     let mut contents = Vec::new();
     for seed in [1, 2, 3, 1, 3] {
-        request.entropy = entropy(seed);
-        let token = token(&attester, &request);
+        let token = token_with(&attester, &request, &entropy(seed));
         let (content, signature) = token.split_at(token.len() - SIGNATURE);
         contents.push(content.to_vec());
         signatures.push(signature.to_vec());
@@ -40,18 +39,18 @@ fn all_entropy_goes_into_the_nonce() {
     use rmm_attest::entropy::{ENTROPY_WORDS, Entropy};
 
     let attester = attester();
-    let mut request = request(HashAlgorithm::Sha256);
+    let request = request(HashAlgorithm::Sha256);
     let mut signatures = std::collections::BTreeSet::new();
     for changed in 0..ENTROPY_WORDS {
         for bit in [0, 17, 63] {
             let mut number = 0;
-            request.entropy = Entropy::gather(|| {
+            let entropy = Entropy::gather(|| {
                 number += 1;
                 let change = if number == changed + 1 { 1 << bit } else { 0 };
                 Some((0x1111_1111 * number as u64) ^ change)
             })
             .unwrap();
-            let token = token(&attester, &request);
+            let token = token_with(&attester, &request, &entropy);
             assert!(signatures.insert(token[token.len() - SIGNATURE..].to_vec()));
         }
     }

@@ -4,7 +4,7 @@ use attestation_token::HashAlgorithm;
 use rmm_attest::attester::{LARGEST_PLATFORM_TOKEN, LARGEST_TOKEN};
 use rmm_attest::{Attester, TokenError};
 
-use super::samples::{attester, request, scalar};
+use super::samples::{attester, entropy, request, scalar};
 use super::token;
 
 /// Bytes of the heads of tag, map, labels and byte strings around the two tokens of usual size.
@@ -52,7 +52,7 @@ fn platform_tokens_that_are_refused() {
 fn no_token_without_a_platform_token() {
     let attester = Attester::new(&scalar()).unwrap();
     let mut place = [0xe7; LARGEST_TOKEN];
-    let outcome = attester.token(&request(HashAlgorithm::Sha256), &mut place);
+    let outcome = attester.token(&request(HashAlgorithm::Sha256), &entropy(1), &mut place);
     assert_eq!(outcome, Err(TokenError::NoPlatformToken));
     assert_eq!(place, [0xe7; LARGEST_TOKEN]);
 }

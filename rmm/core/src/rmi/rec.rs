@@ -10,7 +10,7 @@ use crate::features::MAX_RECS;
 use crate::granule::{Delegated, GranuleAddress, GranuleError, Locked, Rd, Rec, RecAux};
 use crate::measurement::{Addition, Measurement};
 use crate::realm::{self, RealmState};
-use crate::rec::{AUX_GRANULES, Descriptor, index_of_mpidr};
+use crate::rec::{AUX_GRANULES, Descriptor, TokenState, index_of_mpidr};
 use crate::rmi::host_page;
 
 /// The REC's own granule and its auxiliary ones.
@@ -127,16 +127,21 @@ pub(crate) fn destroy<M: Machine>(context: &Context<'_, M>, rec: u64) -> Result<
     let broken = Fatal::BrokenRec {
         granule: rec.address(),
     };
-    let (owner, aux) = {
+    let (owner, aux, token) = {
         let words = context.machine.map(&rec);
         let descriptor = Descriptor::new(&words);
-        (descriptor.owner().ok_or(broken)?, descriptor.aux())
+        let owner = descriptor.owner().ok_or(broken)?;
+        (owner, descriptor.aux(), descriptor.token_state())
     };
     // Before any of its granules can be put to another use: whoever does that finds the REC gone.
     realm::Descriptor::new(&context.machine.map_owner(&rec, owner)).remove_rec();
     for address in aux {
         let address = GranuleAddress::new(address).ok_or(broken)?;
-        drop(context.lock_known::<RecAux>(address)?.release());
+        let granule = context.lock_known::<RecAux>(address)?.release();
+        // A signature in the making is not left lying about, even where nobody can read it.
+        if token == TokenState::PutAside {
+            context.machine.wipe(&granule);
+        }
     }
     drop(rec.release());
     Ok(Outcome::SUCCESS)

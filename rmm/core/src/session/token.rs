@@ -117,8 +117,9 @@ fn copy(
         } else {
             let byte = word >> (source % WORD * 8) & 0xff;
             let shift = target % WORD * 8;
-            let others = place.load(Ordering::Relaxed) & !(0xff << shift);
-            place.store(others | byte << shift, Ordering::Relaxed);
+            // The Realm may be writing to the other bytes of the word.
+            place.fetch_and(!(0xff << shift), Ordering::Relaxed);
+            place.fetch_or(byte << shift, Ordering::Relaxed);
             done += 1;
         }
     }

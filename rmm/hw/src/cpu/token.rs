@@ -1,11 +1,13 @@
 //! Tokens, made in the workroom.
 
 use core::arch::asm;
+use core::fmt;
 
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
 use attestation_token::HashAlgorithm;
 use rmm_abi::rmi;
 use rmm_attest::attester::LARGEST_TOKEN;
+use rmm_attest::entropy::EntropyError;
 use rmm_attest::{Attester, Request, TokenError};
 use rmm_core::granule::{GranuleAddress, Running};
 use rmm_core::machine::{Attest, TOKEN_GRANULES, TokenProgress, TokenRequest};
@@ -18,13 +20,36 @@ use crate::{console, entropy};
 struct Making {
     attester: &'static Attester,
     request: Request,
-    outcome: Option<Result<usize, TokenError>>,
+    outcome: Option<Result<usize, NoToken>>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug)]
+enum NoToken {
+    Entropy(EntropyError),
+    Token(TokenError),
+}
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entropy(error) => error.fmt(f),
+            Self::Token(error) => error.fmt(f),
+        }
+    }
 }
 
 impl Work for Making {
     fn run(&mut self, result: &mut [u8; LARGEST_TOKEN]) {
         let timing = DataIndependentTiming::begin();
-        self.outcome = Some(self.attester.token(&self.request, result));
+        // Sources may be slow, so they are asked where interrupts can put it aside.
+        let token = entropy::gather()
+            .map_err(NoToken::Entropy)
+            .and_then(|entropy| {
+                let token = self.attester.token(&self.request, &entropy, result);
+                token.map_err(NoToken::Token)
+            });
+        self.outcome = Some(token);
         timing.end();
     }
 }
@@ -98,9 +123,6 @@ impl Attest for ThisCpu<'_> {
 impl ThisCpu<'_> {
     fn prepare(&self, request: &TokenRequest) -> Option<Making> {
         let attester = self.attester?;
-        let entropy = entropy::gather()
-            .inspect_err(|error| console::error(format_args!("no token: {error}")))
-            .ok()?;
         Some(Making {
             attester,
             request: Request {
@@ -111,7 +133,6 @@ impl ThisCpu<'_> {
                     rmi::HashAlgorithm::Sha512 => HashAlgorithm::Sha512,
                 },
                 measurements: request.measurements.each_ref().map(bytes),
-                entropy,
             },
             outcome: None,
         })
