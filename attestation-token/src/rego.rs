@@ -71,8 +71,10 @@ pub enum RegoError {
     NotText,
     /// Brackets inside brackets, or an expression, that nobody can read.
     TooDeep,
-    /// A number with an exponent of more than three digits.
-    Exponent,
+    /// A number with more digits than any claim has, or a larger exponent.
+    Number,
+    /// An operator that policies do not have: multiplication, division.
+    Operator(char),
     /// A function that calls itself, directly or by others.
     Recursion(String),
     /// An import of the policy's own package.
@@ -93,7 +95,17 @@ impl fmt::Display for RegoError {
                 limits::MAX_NESTING,
                 limits::MAX_WORDS
             ),
-            Self::Exponent => f.write_str("a number whose exponent has more than three digits"),
+            Self::Number => write!(
+                f,
+                "a number of more than {} digits, or with an exponent of more than two",
+                limits::MAX_DIGITS
+            ),
+            Self::Operator(operator) => {
+                write!(
+                    f,
+                    "the operator {operator}, which policies for tokens do not have"
+                )
+            }
             Self::Recursion(name) => write!(f, "the function {name} calls itself"),
             Self::OwnImport => f.write_str("`package cca` imports itself"),
             Self::Syntax(text) => f.write_str(text.trim()),
@@ -141,6 +153,7 @@ impl RegoPolicy {
             return Err(RegoError::NoAllow);
         }
         if let Some(data) = data {
+            limits::check_data(&data)?;
             engine.add_data(Value::from(data)).map_err(syntax)?;
         }
         Ok(Self(engine))

@@ -14,13 +14,14 @@ const MAX_TEXT: usize = 64 * 1024;
 const MAX_RANGE: u64 = 10_000;
 
 /// Those that a policy cannot have. Their results grow with a number or with a product of their
-/// arguments' sizes, they take exponential time, or they are about the machine.
-const NOT_AVAILABLE: [&str; 17] = [
+/// arguments' sizes, they take exponential time, they read numbers of any size, or they are about the machine.
+const NOT_AVAILABLE: [&str; 19] = [
     "bits.lsh",
     "graph.reachable_paths",
     "http.send",
     "json.marshal_with_options",
     "json.patch",
+    "json.unmarshal",
     "numbers.range_step",
     "opa.runtime",
     "print",
@@ -33,6 +34,7 @@ const NOT_AVAILABLE: [&str; 17] = [
     "trace",
     "units.parse",
     "units.parse_bytes",
+    "yaml.unmarshal",
 ];
 
 /// Why a function has no result.
@@ -63,11 +65,12 @@ type Function = fn(&[Value]) -> Result<Value, FunctionError>;
 
 /// Puts them in the place of the engine's own.
 pub(super) fn add(engine: &mut Engine) -> Result<(), anyhow::Error> {
-    let bounded: [(&str, u8, Function); 4] = [
+    let bounded: [(&str, u8, Function); 5] = [
         ("concat", 2, concat),
         ("numbers.range", 2, range),
         ("replace", 3, replace),
         ("sprintf", 2, sprintf),
+        ("to_number", 1, to_number),
     ];
     for (name, arguments, function) in bounded {
         let function = move |values: Vec<Value>| function(&values).map_err(anyhow::Error::new);
@@ -206,6 +209,22 @@ fn replace(values: &[Value]) -> Result<Value, FunctionError> {
         replaced.push(part)?;
     }
     Ok(replaced.into_value())
+}
+
+/// `to_number(value)`, of a text that is an integer, too.
+fn to_number(values: &[Value]) -> Result<Value, FunctionError> {
+    const EXPECTED: FunctionError =
+        FunctionError::Arguments("a number, an integer in a text, true, false or null");
+    match values {
+        [value @ Value::Number(_)] => Ok(value.clone()),
+        [Value::Bool(value)] => Ok(Value::from(i64::from(*value))),
+        [Value::Null] => Ok(Value::from(0_i64)),
+        [Value::String(text)] => {
+            let number: i64 = text.parse().map_err(|_| EXPECTED)?;
+            Ok(Value::from(number))
+        }
+        _ => Err(EXPECTED),
+    }
 }
 
 /// `sprintf(format, values)` with the verbs `%s`, `%v`, `%d`, `%x`, `%t` and `%%`, without widths.

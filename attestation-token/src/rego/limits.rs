@@ -17,8 +17,13 @@ pub(super) const MAX_NESTING: usize = 12;
 /// JSON, an expression that is nearly as deep is refused because that is nested too deep.)
 pub(super) const MAX_WORDS: usize = 100;
 
-/// Digits of a number's exponent: those of the largest floating-point number have three.
-const MAX_EXPONENT_DIGITS: usize = 3;
+/// Digits of a number, before its point and behind it: those of the largest claim.
+pub(super) const MAX_DIGITS: usize = 20;
+/// Digits of a number's exponent. Numbers that can be written stay so far from the largest that can be
+/// computed with that no sum gets there.
+const MAX_EXPONENT_DIGITS: usize = 2;
+/// Largest number in the data that goes with a policy, for the same reason.
+const MAX_NUMBER: f64 = 1e99;
 
 /// Refuses nesting and expressions that are deeper than the stack may be.
 pub(super) fn check_text(text: &str) -> Result<(), RegoError> {
@@ -79,6 +84,8 @@ impl Scan<'_> {
                     let end = self.rest[1..].find('`').map(|end| end + 2);
                     self.skip(end.unwrap_or(self.rest.len()));
                 }
+                // Their results can be larger than the engine can print, which it does in its messages.
+                '*' | '/' => return Err(RegoError::Operator(character)),
                 _ if character.is_ascii_alphanumeric() || character == '_' => self.word()?,
                 _ if character.is_whitespace() => self.skip(character.len_utf8()),
                 _ => {
@@ -147,20 +154,36 @@ impl Scan<'_> {
     }
 }
 
-/// Refuses a number whose exponent has more digits than that of any number a policy needs: the
-/// parser may write it out.
+/// Refuses a number that is larger, or longer, than any that a policy needs: the parser may write it
+/// out.
 fn check_number(text: &str) -> Result<(), RegoError> {
     let is_digit = |c: char| c.is_ascii_digit() || c == '_';
     let behind = text.trim_start_matches(is_digit);
+    if text.len() - behind.len() > MAX_DIGITS {
+        return Err(RegoError::Number);
+    }
     let Some(exponent) = behind.strip_prefix(['e', 'E']) else {
         return Ok(());
     };
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     let digits = exponent.len() - exponent.trim_start_matches(is_digit).len();
     if digits > MAX_EXPONENT_DIGITS {
-        return Err(RegoError::Exponent);
+        return Err(RegoError::Number);
     }
     Ok(())
+}
+
+/// Refuses data with numbers that a policy could not have itself. Its depth is bounded by the reader of
+/// JSON.
+pub(super) fn check_data(data: &Value) -> Result<(), RegoError> {
+    match data {
+        Value::Number(number) if number.as_f64().is_none_or(|n| n.abs() > MAX_NUMBER) => {
+            Err(RegoError::Number)
+        }
+        Value::Array(list) => list.iter().try_for_each(check_data),
+        Value::Object(map) => map.values().try_for_each(check_data),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of the string in quotation marks at the beginning. It does not go on behind its line.

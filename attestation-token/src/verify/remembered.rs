@@ -94,9 +94,9 @@ impl<C: Crypto> Verifier<C> {
 
     /// A hash over everything that the verification of a platform token depends on, but the key.
     fn name(&self, token: &PlatformToken) -> HashValue {
-        let signature = token.signature();
-        // Its length is that of the algorithm, so where it ends is clear.
-        let parts: Vec<u8> = [signature, token.to_be_signed()].concat();
+        // The algorithm says how long the signature is, so no other token gives the same bytes.
+        let algorithm = token.algorithm().name().as_bytes();
+        let parts: Vec<u8> = [algorithm, token.signature(), token.to_be_signed()].concat();
         self.crypto.hash(HashAlgorithm::Sha256, &parts)
     }
 }
