@@ -10,6 +10,7 @@ SMP ?= 2
 MEMORY ?= 1G
 CALLS ?= 1000000
 TEST ?=
+MINUTES ?= 60
 
 build_folder := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 bare_metal := $(build_folder)/aarch64-unknown-none-softfloat/release
@@ -23,7 +24,7 @@ help: ## List these targets
 	@echo "Cloister: confidential VMs for Arm CCA. Targets:"
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
 	    while IFS='|' read -r target text; do printf '  %-18s %s\n' "$$target" "$$text"; done
-	@echo "Variables: SMP=$(SMP) MEMORY=$(MEMORY) CALLS=$(CALLS) TEST=name; CLOISTER_QEMU, CLOISTER_KERNEL_VERSION, CLOISTER_TIME_SCALE"
+	@echo "Variables: SMP=$(SMP) MEMORY=$(MEMORY) CALLS=$(CALLS) MINUTES=$(MINUTES) TEST=name; CLOISTER_QEMU, CLOISTER_KERNEL_VERSION, CLOISTER_TIME_SCALE"
 
 .PHONY: setup
 setup: ## Install and fetch everything that a build and the tests need (the others call it)
@@ -71,8 +72,9 @@ stress: payloads ## A million delegations from four CPUs, against the model (CAL
 	@$(emulator) test --verbose --label stress --smp 4 --memory $(MEMORY) --only 'stress/*' --calls $(CALLS) --time-scale 60
 
 .PHONY: bench
-bench: payloads ## Instructions per call, as a table and in target/bench.json
+bench: payloads ## Instructions per call (also in target/bench.json), and tokens verified in a second
 	@$(emulator) bench --memory $(MEMORY)
+	@$(cargo) bench --quiet $(locked) -p attestation-token --features fast --bench verification
 
 .PHONY: scaling
 scaling: payloads ## Instructions per operation on disjoint Realms from 4, 2 and 1 CPUs
@@ -115,6 +117,10 @@ lint-full: setup-build ## The same with cargo-deny, which is built first if it i
 coverage: setup-build ## Lines of rmm/core that its tests reach; fewer than 90 in a hundred fail
 	@command -v cargo-llvm-cov >/dev/null || { echo "make coverage: needs cargo-llvm-cov: rustup component add llvm-tools && cargo install --locked cargo-llvm-cov" >&2; exit 2; }
 	@CLOISTER_STEPS=20000 $(cargo) llvm-cov $(locked) --release -p rmm-core --summary-only --fail-under-lines 90 --ignore-filename-regex '(^|/)(tests|abi)/'
+
+.PHONY: fuzz
+fuzz: setup-build ## Fuzz tokens, reference values and policies, an hour each (MINUTES=60)
+	@attestation-token/fuzz/run.sh $(MINUTES)
 
 .PHONY: clean
 clean: ## Remove what was built; what the set-up fetched stays

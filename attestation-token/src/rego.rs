@@ -22,6 +22,7 @@
 //! reasons contains "another owner's Realm" if not allow
 //! ```
 
+mod calls;
 mod functions;
 mod limits;
 
@@ -75,6 +76,10 @@ pub enum RegoError {
     Number,
     /// An operator that policies do not have: multiplication, division.
     Operator(char),
+    /// More additions than any policy needs.
+    Additions,
+    /// A function of the policy in the place of another (`with … as …`).
+    Replacement,
     /// A function that calls itself, directly or by others.
     Recursion(String),
     /// An import of the policy's own package.
@@ -106,6 +111,8 @@ impl fmt::Display for RegoError {
                     "the operator {operator}, which policies for tokens do not have"
                 )
             }
+            Self::Additions => write!(f, "more than {} additions", calls::MAX_ADDITIONS),
+            Self::Replacement => f.write_str("a function of the policy in the place of another"),
             Self::Recursion(name) => write!(f, "the function {name} calls itself"),
             Self::OwnImport => f.write_str("`package cca` imports itself"),
             Self::Syntax(text) => f.write_str(text.trim()),
@@ -143,7 +150,7 @@ impl RegoPolicy {
             .map_err(syntax)?;
         let ast = engine.get_ast_as_json().map_err(syntax)?;
         let ast = serde_json::from_str(&ast).map_err(|_| RegoError::TooDeep)?;
-        limits::check_recursion(&ast)?;
+        calls::check(&ast)?;
         functions::add(&mut engine).map_err(syntax)?;
         if package != "data.cca"
             || !engine

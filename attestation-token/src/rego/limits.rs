@@ -1,9 +1,7 @@
-//! What is refused of a policy before and after it is parsed, so that no text makes the parser or
-//! the evaluation run out of stack.
+//! What is refused of a policy before it is parsed, so that no text makes the parser or the
+//! evaluation run out of stack, or has numbers without bound.
 
 use alloc::borrow::ToOwned as _;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::Value;
@@ -20,7 +18,7 @@ pub(super) const MAX_WORDS: usize = 100;
 /// Digits of a number, before its point and behind it: those of the largest claim.
 pub(super) const MAX_DIGITS: usize = 20;
 /// Digits of a number's exponent. Numbers that can be written stay so far from the largest that can be
-/// computed with that no sum gets there.
+/// computed with that no sum gets there: see [`super::calls::MAX_ADDITIONS`].
 const MAX_EXPONENT_DIGITS: usize = 2;
 /// Largest number in the data that goes with a policy, for the same reason.
 const MAX_NUMBER: f64 = 1e99;
@@ -199,123 +197,4 @@ fn string_length(text: &str) -> usize {
         }
     }
     text.len()
-}
-
-/// Refuses functions that call themselves, directly or by others: Rego does not have them, and
-/// the evaluation would find that out by running out of stack. `ast` is the parsed policy.
-pub(super) fn check_recursion(ast: &Value) -> Result<(), RegoError> {
-    let module = ast.get(0).and_then(|policy| policy.get("ast"));
-    let module = module.unwrap_or(&Value::Null);
-    // Under another name a function of the policy would not be recognised.
-    let imports = module.get("imports").and_then(Value::as_array);
-    for import in imports.into_iter().flatten() {
-        let mut names = Names::default();
-        names.collect(&import["refr"]);
-        let Names { variables, paths } = names;
-        if paths.contains("cca") || (variables.contains("data") && paths.is_empty()) {
-            return Err(RegoError::OwnImport);
-        }
-    }
-    let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let rules = module.get("rules").and_then(Value::as_array);
-    for rule in rules.into_iter().flatten() {
-        let function = &rule["Spec"]["head"]["Func"];
-        if let Some(name) = root(function) {
-            let mut names = Names::default();
-            names.collect(&function["args"]);
-            names.collect(&function["assign"]);
-            names.collect(&rule["Spec"]["bodies"]);
-            let all = names.variables.into_iter().chain(names.paths);
-            calls.entry(name.to_owned()).or_default().extend(all);
-        }
-    }
-    let functions: BTreeSet<_> = calls.keys().cloned().collect();
-    let mut callers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
-    for (caller, called) in &calls {
-        let called: Vec<_> = called.intersection(&functions).collect();
-        waiting.insert(caller, called.len());
-        for name in called {
-            callers.entry(name).or_default().push(caller);
-        }
-    }
-    // What calls only functions that end, ends.
-    let mut ending: Vec<_> = waiting
-        .iter()
-        .filter(|(_, count)| **count == 0)
-        .map(|(name, _)| *name)
-        .collect();
-    while let Some(name) = ending.pop() {
-        waiting.remove(name);
-        for caller in callers.get(name).into_iter().flatten() {
-            if let Some(count) = waiting.get_mut(caller) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    ending.push(caller);
-                }
-            }
-        }
-    }
-    match waiting.into_keys().next() {
-        None => Ok(()),
-        Some(name) => Err(RegoError::Recursion(name.to_owned())),
-    }
-}
-
-/// Names in a part of the parsed policy.
-#[derive(Default)]
-struct Names {
-    /// Those that stand alone.
-    variables: BTreeSet<String>,
-    /// Parts of paths below `data`, where the policy's own rules are too.
-    paths: BTreeSet<String>,
-}
-
-impl Names {
-    /// Its depth is that of the parsed policy, which [`check_text`] bounds.
-    fn collect(&mut self, node: &Value) {
-        match node {
-            Value::Array(list) => list.iter().for_each(|node| self.collect(node)),
-            Value::Object(map) => {
-                for (kind, node) in map {
-                    match kind.as_str() {
-                        "Var" => {
-                            let name = node["value"].as_str().unwrap_or_default();
-                            self.variables.insert(name.to_owned());
-                        }
-                        "RefDot" | "RefBrack" if root(node) == Some("data") => {
-                            self.texts(node);
-                            self.collect(node);
-                        }
-                        _ => self.collect(node),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// All texts below a path.
-    fn texts(&mut self, node: &Value) {
-        match node {
-            Value::String(text) => {
-                self.paths.insert(text.clone());
-            }
-            Value::Array(list) => list.iter().for_each(|node| self.texts(node)),
-            Value::Object(map) => map.values().for_each(|node| self.texts(node)),
-            _ => {}
-        }
-    }
-}
-
-/// The variable at which a path begins.
-fn root(path: &Value) -> Option<&str> {
-    let mut node = path;
-    loop {
-        node = node.get("refr")?;
-        if let Some(variable) = node.get("Var") {
-            return variable["value"].as_str();
-        }
-        node = node.get("RefDot").or_else(|| node.get("RefBrack"))?;
-    }
 }

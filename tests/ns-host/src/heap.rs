@@ -1,4 +1,4 @@
-//! Memory for what predicts measurements and takes tokens apart. Nothing else here allocates.
+//! Memory for what is large (the RECs of a Realm), and for what predicts measurements and takes tokens apart.
 
 #![allow(unsafe_code)]
 

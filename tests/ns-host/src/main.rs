@@ -8,9 +8,12 @@
     target_os = "none",
     allow(
         clippy::result_large_err,
-        reason = "a failure carries its text, there is no heap, and failures are rare"
+        reason = "a failure carries its text, and failures are rare"
     )
 )]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
 
 #[cfg(target_os = "none")]
 mod bench;

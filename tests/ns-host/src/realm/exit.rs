@@ -67,7 +67,7 @@ pub(crate) const fn hpfar(ipa: u64) -> u64 {
 /// What the exit is about.
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is no heap for the registers of a host call"
+    reason = "it is short-lived, and one at a time"
 )]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {

@@ -1,6 +1,7 @@
 //! Realms that run the payload of the initial RAM disk.
 
-use arrayvec::ArrayVec;
+use alloc::vec::Vec;
+
 use ns_host::measurement::Initial;
 use realm_payload::{IMAGE_BASE, ImageHeader};
 use rmm_abi::rmi::{DATA_MEASURE, HashAlgorithm, REC_RUNNABLE, RealmParams, realm_flags};
@@ -9,7 +10,7 @@ use rmm_abi::smc::psci;
 use super::command::{self, Replied};
 use super::exit::Exit;
 use super::vcpu::Vcpu;
-use super::{MOST_RECS, PAGE_LEVEL, Realm, Shape, TWO_MEGABYTES, entry_size, write_page};
+use super::{PAGE_LEVEL, Realm, Shape, TWO_MEGABYTES, entry_size, write_page};
 use crate::memory::GRANULE;
 use crate::outcome::{Outcome, ensure, ensure_word, fail};
 use crate::rmi::commands;
@@ -88,7 +89,7 @@ impl Options {
 /// A Realm with the payload, ready to run.
 pub(crate) struct RunningRealm<'h> {
     pub(crate) realm: Realm<'h>,
-    pub(crate) vcpus: ArrayVec<Vcpu, MOST_RECS>,
+    pub(crate) vcpus: Vec<Vcpu>,
     /// What the RMM must have measured.
     pub(crate) measurement: Initial,
     pub(crate) options: Options,
@@ -134,7 +135,7 @@ impl<'h> RunningRealm<'h> {
         options.apply(&mut params);
         let mut running = Self {
             realm,
-            vcpus: ArrayVec::new(),
+            vcpus: Vec::new(),
             measurement: Initial::new(&params),
             options,
         };
