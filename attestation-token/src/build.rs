@@ -23,8 +23,8 @@ use core::fmt;
 
 use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _};
 
+use crate::algorithm::Algorithm;
 use crate::claims::{PlatformClaims, RealmClaims, RealmProfile};
-use crate::crypto::Algorithm;
 
 /// Something that signs, perhaps by asking somebody else.
 pub trait Signer {

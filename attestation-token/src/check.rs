@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::algorithm::{Algorithm, Curve};
 use crate::claims::Lifecycle;
-use crate::crypto::{Algorithm, Curve};
 use crate::key::KeyError;
 
 /// Something that is checked.

@@ -7,8 +7,8 @@ use ciborium::Value;
 use coset::iana::EnumI64 as _;
 use coset::{AsCborValue as _, CborSerializable as _, CoseKey, CoseKeyBuilder, Label, iana};
 
+use crate::algorithm::{Algorithm, Curve};
 use crate::cbor;
-use crate::crypto::{Algorithm, Curve};
 
 /// The first byte of a point with both coordinates (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 4;

@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod algorithm;
 #[cfg(feature = "appraisal")]
 pub mod appraise;
 pub mod build;
@@ -43,11 +44,12 @@ pub mod trust;
 pub mod trustworthiness;
 mod verify;
 
+pub use algorithm::{Algorithm, Curve, HashAlgorithm};
 pub use cbor::{CborError, CborProblem, MAX_TOKEN_BYTES};
 pub use check::{Check, Reason, Subject, Verdict};
 pub use claims::{HashValue, Lifecycle, PlatformClaims, RealmClaims, SoftwareComponent};
 pub use collection::Wrapper;
-pub use crypto::{Algorithm, Crypto, Curve, HashAlgorithm};
+pub use crypto::Crypto;
 pub use error::{ClaimProblem, DecodeError, Part, Problem};
 pub use key::PublicKey;
 pub use token::{PlatformToken, RealmToken, Token};

@@ -27,8 +27,8 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::algorithm::HashAlgorithm;
 use crate::claims::HashValue;
-use crate::crypto::HashAlgorithm;
 
 /// Bytes of a granule, and of the parameter structures.
 pub const GRANULE_BYTES: usize = 4096;

@@ -6,8 +6,8 @@ use ciborium::Value;
 use coset::iana::EnumI64 as _;
 use coset::{AsCborValue as _, CoseError, CoseSign1, Header, RegisteredLabelWithPrivate};
 
+use crate::algorithm::Algorithm;
 use crate::cbor;
-use crate::crypto::Algorithm;
 use crate::error::{DecodeError, Part, Problem};
 
 /// The tag of a `COSE_Sign1`.

@@ -1,8 +1,8 @@
 //! A token taken apart. Nothing in it is known to be true yet.
 
+use crate::algorithm::Algorithm;
 use crate::claims::{PlatformClaims, RealmClaims};
 use crate::collection::{Collection, Wrapper};
-use crate::crypto::Algorithm;
 use crate::error::{DecodeError, Part};
 use crate::sign1::Sign1;
 

@@ -6,7 +6,7 @@ use ciborium::Value;
 
 use super::platform::unknown_profile;
 use super::{Claim, ClaimMap, HashValue, InstanceId, bytes, map, text};
-use crate::crypto::HashAlgorithm;
+use crate::algorithm::HashAlgorithm;
 use crate::error::{ClaimProblem, DecodeError, Part};
 use crate::key::{KeyError, PublicKey};
 

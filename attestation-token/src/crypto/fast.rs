@@ -5,7 +5,8 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
 };
 
-use super::{Crypto, Curve, HashAlgorithm, SignatureError};
+use super::{Crypto, SignatureError};
+use crate::algorithm::{Curve, HashAlgorithm};
 use crate::claims::HashValue;
 use crate::key::{KeyError, PublicKey};
 

@@ -6,7 +6,8 @@ pub use signing::SigningKey;
 
 use p256::ecdsa::signature::Verifier as _;
 
-use super::{Crypto, Curve, HashAlgorithm, SignatureError};
+use super::{Crypto, SignatureError};
+use crate::algorithm::{Curve, HashAlgorithm};
 use crate::claims::HashValue;
 use crate::key::{KeyError, PublicKey};
 

@@ -14,7 +14,8 @@ use corim::types::corim::ProfileChoice;
 use corim::types::signed::CoseAlgorithm;
 
 use super::ReferenceValues;
-use crate::crypto::{Algorithm, Crypto};
+use crate::algorithm::Algorithm;
+use crate::crypto::Crypto;
 use crate::key::{KeyError, PublicKey};
 use crate::trust::TrustAnchor;
 

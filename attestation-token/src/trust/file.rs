@@ -10,9 +10,9 @@ use spki::der::asn1::{BitStringRef, ObjectIdentifier};
 use spki::der::pem;
 
 use super::{Identity, TrustAnchor};
+use crate::algorithm::Curve;
 use crate::cbor;
 use crate::claims::InstanceId;
-use crate::crypto::Curve;
 use crate::encoding;
 use crate::key::{KeyError, PublicKey};
 

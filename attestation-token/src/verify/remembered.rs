@@ -5,9 +5,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::Verifier;
+use crate::algorithm::HashAlgorithm;
 use crate::check::{Check, Reason, Subject, Verdict};
 use crate::claims::HashValue;
-use crate::crypto::{Crypto, HashAlgorithm};
+use crate::crypto::Crypto;
 use crate::key::PublicKey;
 use crate::token::PlatformToken;
 use crate::verify::Verification;

@@ -8,7 +8,7 @@ use p256::ecdsa::signature::{self, RandomizedSigner as _, Signer as _};
 use p256::elliptic_curve::Generate as _;
 use p256::elliptic_curve::rand_core::TryCryptoRng;
 
-use crate::crypto::{Algorithm, Curve};
+use crate::algorithm::{Algorithm, Curve};
 use crate::key::{KeyError, PublicKey};
 
 /// A key that signs.

@@ -16,8 +16,8 @@ use corim::types::triples::ReferenceTriple;
 use super::platform::{CONFIG, MANUFACTURING_CONFIG, SOFTWARE_COMPONENT};
 use super::realm::{REMS, RIM, RPV};
 use super::{PLATFORM_PROFILES, REALM_PROFILES};
+use crate::algorithm::HashAlgorithm;
 use crate::claims::HashValue;
-use crate::crypto::HashAlgorithm;
 use crate::reference::{
     ComponentReference, MaskedBytes, PlatformReference, RealmReference, ReferenceValues,
 };
