@@ -17,7 +17,7 @@ bare_metal := $(build_folder)/aarch64-unknown-none-softfloat/release
 emulator := $(build_folder)/debug/emulator
 cargo := cargo
 locked := $(if $(CI),--locked,)
-host_cargo_flags := $(locked) --workspace --exclude rmm-image --exclude el3-probe
+host_cargo_flags := $(locked) --workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod
 
 .PHONY: help
 help: ## List these targets

@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-host_packages=(--workspace --exclude rmm-image --exclude el3-probe)
+host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
 bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe realm-payload)
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)

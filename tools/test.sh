@@ -16,7 +16,7 @@ build=${CARGO_TARGET_DIR:-target}
 emulator="$build/debug/emulator"
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
-host_packages=(--workspace --exclude rmm-image --exclude el3-probe)
+host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
 
 # record NAME PASSED FAILED SKIPPED SECONDS: what `emulator summary` reads.
 record() {

@@ -1,0 +1,3 @@
+//! What the Realm kernel module decides: granules, Realms, RECs, interrupts, without a kernel.
+#![no_std]
+#![forbid(unsafe_code)]

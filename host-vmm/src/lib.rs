@@ -1,0 +1,1 @@
+//! Runs Realms and ordinary virtual machines on a Linux host.

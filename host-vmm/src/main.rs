@@ -1,0 +1,3 @@
+//! The command `host-vmm`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The command `realm-kit`.
+
+fn main() {}
