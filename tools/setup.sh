@@ -7,7 +7,7 @@
 # device-tree-compiler, and gcc where there is no C linker. Everything else stays in target/setup.
 #
 #   CLOISTER_QEMU             use this QEMU instead of installing one
-#   CLOISTER_KERNEL_VERSION   another Debian kernel for the Linux boot test
+#   CLOISTER_KERNEL_VERSION   another Debian kernel for host and guest
 #   CLOISTER_FORCE_RUST_SRC   build the core library from source even if rustup has the target
 set -euo pipefail
 
@@ -27,6 +27,8 @@ SETUP="$ROOT/target/setup"
 . "$TOOLS/setup/rust.sh"
 # shellcheck source=tools/setup/linux.sh
 . "$TOOLS/setup/linux.sh"
+# shellcheck source=tools/setup/guest.sh
+. "$TOOLS/setup/guest.sh"
 
 WITH_LINUX=yes
 case "${1-}" in
@@ -64,6 +66,7 @@ target_stamp="$rust_stamp ${CLOISTER_FORCE_RUST_SRC:+from source}"
 packages=$(command -v cc dtc "$QEMU" || true)
 packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
 linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
+guest_stamp="$linux_stamp: $GUEST_MODULES"
 
 # The steps that are not done, as "NAME FUNCTION TITLE".
 todo=()
@@ -72,9 +75,11 @@ is_done rust "$rust_stamp" "$rustc_path" ||
 is_done packages "$packages_stamp" ||
     todo+=("packages setup_packages QEMU $QEMU_VERSION or newer with RME, device-tree compiler, C linker")
 is_done target "$target_stamp" "$SETUP/bare-metal.env" && bare_metal_target_works ||
-    todo+=("target setup_bare_metal_target Rust targets $BARE_METAL_TARGET and $BROWSER_TARGET")
+    todo+=("target setup_bare_metal_target Rust targets $BARE_METAL_TARGET, $BROWSER_TARGET and $LINUX_TARGET")
 [ -z "$WITH_LINUX" ] || is_done linux "$linux_stamp" "$SETUP/debian/vmlinuz" "$SETUP/debian/busybox" ||
-    todo+=("linux setup_linux Debian kernel ${linux_stamp%% *} for the Linux boot test")
+    todo+=("linux setup_linux Debian kernel ${linux_stamp%% *} for host and guest")
+[ -z "$WITH_LINUX" ] || is_done guest "$guest_stamp" "$SETUP/guest/release" "$SETUP/guest/modules" ||
+    todo+=("guest setup_guest Kernel modules of the guest")
 
 STEPS=${#todo[@]}
 for entry in "${todo[@]}"; do
@@ -86,6 +91,7 @@ for entry in "${todo[@]}"; do
     packages) stamp="$QEMU_VERSION $(command -v cc dtc "$QEMU" | paste -sd ' ')" ;;
     target) stamp="$target_stamp" ;;
     linux) stamp="$linux_stamp" ;;
+    guest) stamp="$guest_stamp" ;;
     esac
     mark_done "$name" "$stamp"
 done

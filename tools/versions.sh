@@ -7,6 +7,10 @@ RUST_VERSION=1.95.0
 BARE_METAL_TARGET=aarch64-unknown-none-softfloat
 # Only the library for tokens is built for it, to see that it can be used in a browser.
 BROWSER_TARGET=wasm32-unknown-unknown
+# Programs for the arm64 Linux systems of host and guest, linked statically; the second where rustup
+# cannot add the first.
+LINUX_TARGET=aarch64-unknown-linux-musl
+LINUX_TARGET_FROM_SOURCE=aarch64-unknown-linux-gnu
 
 # First QEMU whose RME carries a whole stack, and the package of Debian 12 backports that has it.
 QEMU_VERSION=10.0.2
@@ -15,7 +19,7 @@ QEMU_PACKAGE_VERSION='1:10.0.2+ds-2+deb13u1~bpo12+1'
 # Source of the Rust standard library, for machines where rustup cannot add a target.
 RUST_SRC_PACKAGE_VERSION='1.95.0+dfsg1-2~bpo13+1'
 
-# Kernel and shell of the Linux boot test. The cloud flavour has fewer drivers to initialise.
+# Kernel and shell of host and guest. The cloud flavour has fewer drivers to initialise.
 KERNEL_PACKAGE_VERSION='7.3.4-1~bpo13+1'
 KERNEL_FLAVOUR=cloud-arm64
 BUSYBOX_PACKAGE_VERSION='1:1.35.0-4+deb12u1+b1'

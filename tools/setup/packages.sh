@@ -58,6 +58,7 @@ setup_packages() {
     local missing=() version
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v dtc >/dev/null || missing+=(device-tree-compiler)
+    command -v xz >/dev/null || missing+=(xz-utils)
     # The toolchain brings the linker of the bare-metal target; some distributions leave it out.
     toolchain_linker >/dev/null || command -v ld.lld >/dev/null || missing+=(lld)
     INSTALL_OPTIONS=(--yes --no-install-recommends)

@@ -18,21 +18,21 @@ setup_rust() {
     done
 }
 
-# The targets without an operating system: from rustup, or built from source. Leaves
-# bare-metal.env, which tools/bare-metal-cargo.sh reads.
+# The targets beside this machine's own: from rustup, or built from source. Leaves
+# bare-metal.env, which tools/bare-metal-cargo.sh and tools/linux-cargo.sh read.
 setup_bare_metal_target() {
     if [ -z "${CLOISTER_FORCE_RUST_SRC-}" ] && targets_are_there; then
         write_bare_metal_env ''
         return
     fi
     if [ -z "${CLOISTER_FORCE_RUST_SRC-}" ] && command -v rustup >/dev/null; then
-        say "rustup target add $BARE_METAL_TARGET $BROWSER_TARGET"
-        if quietly rustup-target rustup target add "$BARE_METAL_TARGET" "$BROWSER_TARGET" &&
+        say "rustup target add $BARE_METAL_TARGET $BROWSER_TARGET $LINUX_TARGET"
+        if quietly rustup-target rustup target add "$BARE_METAL_TARGET" "$BROWSER_TARGET" "$LINUX_TARGET" &&
             targets_are_there; then
             write_bare_metal_env ''
             return
         fi
-        say "rustup cannot add the targets here: building the core library from source instead"
+        say "rustup cannot add the targets here: building the library from source instead"
     fi
     setup_rust_src
 }
@@ -51,7 +51,7 @@ bare_metal_target_works() {
 
 targets_are_there() {
     local target libraries
-    for target in "$BARE_METAL_TARGET" "$BROWSER_TARGET"; do
+    for target in "$BARE_METAL_TARGET" "$BROWSER_TARGET" "$LINUX_TARGET"; do
         libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) &&
             compgen -G "$libraries/libcore-*.rlib" >/dev/null || return 1
     done
