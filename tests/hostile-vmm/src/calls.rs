@@ -3,19 +3,19 @@
 use crate::random::Random;
 use crate::sys::{self, Descriptor, Errno};
 
-const fn request(direction: u64, number: u64, size: u64) -> u64 {
+const fn request(direction: u32, number: u32, size: u32) -> u32 {
     direction << 30 | size << 16 | 0xae << 8 | number
 }
 
-const NONE: u64 = 0;
-const WRITE: u64 = 1;
-const READ: u64 = 2;
+const NONE: u32 = 0;
+const WRITE: u32 = 1;
+const READ: u32 = 2;
 
 /// A call: its name, and its request number with the size of its structure.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
-    pub(crate) request: u64,
+    pub(crate) request: u32,
 }
 
 macro_rules! calls {

@@ -50,13 +50,19 @@ pub(crate) fn signal_event(descriptor: Descriptor) {
     unsafe { libc::write(descriptor, one.as_ptr().cast(), one.len()) };
 }
 
+/// A request number in the type that the C library has for it, signed in some.
+#[allow(clippy::cast_possible_wrap)]
+const fn number(request: u32) -> libc::Ioctl {
+    request as libc::Ioctl
+}
+
 /// An `ioctl`. The argument is an integer, an address in the [`Arena`], or an address of nothing:
 /// see [`wild_address`].
-pub(crate) fn ioctl(descriptor: Descriptor, request: u64, argument: u64) -> Result<i32, Errno> {
+pub(crate) fn ioctl(descriptor: Descriptor, request: u32, argument: u64) -> Result<i32, Errno> {
     // SAFETY: the kernel reads and writes user memory only at the address in the argument, for as
     // many bytes as the request says (at most 4096). Callers pass addresses inside the arena, with
     // room behind them, or addresses that are not mapped; neither is memory of a Rust object.
-    outcome(unsafe { libc::ioctl(descriptor, request as _, argument) })
+    outcome(unsafe { libc::ioctl(descriptor, number(request), argument) })
 }
 
 /// An address at which nothing of this process is mapped: page zero, and the kernel's half.
@@ -211,7 +217,7 @@ pub(crate) fn kick_all<T>(threads: &[JoinHandle<T>]) {
 }
 
 /// A child with copies of all descriptors makes a call and dies at once, by `exit` or by `SIGKILL`.
-pub(crate) fn call_in_a_child(descriptor: Descriptor, request: u64, argument: u64, kill: bool) {
+pub(crate) fn call_in_a_child(descriptor: Descriptor, request: u32, argument: u64, kill: bool) {
     // SAFETY: the child makes system calls only, which is allowed after a fork of a process with
     // threads, and does not return.
     unsafe {
@@ -219,7 +225,7 @@ pub(crate) fn call_in_a_child(descriptor: Descriptor, request: u64, argument: u6
         if child == 0 {
             // Nobody kicks a child, and it may wait in `KVM_RUN`.
             libc::alarm(1);
-            libc::ioctl(descriptor, request as _, argument);
+            libc::ioctl(descriptor, number(request), argument);
             if kill {
                 libc::kill(libc::getpid(), libc::SIGKILL);
             }
