@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::layout::{BLOCK_BYTES, MAX_CPUS, MAX_MEMORY_BYTES};
+use crate::layout::{BLOCK_BYTES, MAX_CPUS, MAX_MEMORY_BYTES, VIRTIO_SLOTS};
 
 /// Bytes of a personalization value.
 pub const PERSONALIZATION_BYTES: usize = 64;
@@ -44,6 +44,40 @@ pub struct Configuration {
     pub device_nodes: DeviceNodes,
     /// What follows when the guest restarts itself.
     pub on_reset: OnReset,
+}
+
+impl Configuration {
+    /// The virtio devices by slot: the console if there is one, then the disks. Device tree and
+    /// machine both take them from here.
+    pub fn virtio_devices(&self) -> impl Iterator<Item = VirtioDevice<'_>> {
+        let console = self.virtio_console.iter().map(VirtioDevice::Console);
+        console.chain(self.disks.iter().map(VirtioDevice::Disk))
+    }
+
+    /// Checks what no part of it shows alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigurationError::TooManyDevices`] and [`ConfigurationError::OneTerminal`].
+    pub fn check(&self) -> Result<(), ConfigurationError> {
+        if self.virtio_devices().count() > VIRTIO_SLOTS {
+            return Err(ConfigurationError::TooManyDevices);
+        }
+        let terminal = Some(&ConsoleEnd::Terminal);
+        if Some(&self.serial) == terminal && self.virtio_console.as_ref() == terminal {
+            return Err(ConfigurationError::OneTerminal);
+        }
+        Ok(())
+    }
+}
+
+/// What a virtio-mmio slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VirtioDevice<'a> {
+    /// A console.
+    Console(&'a ConsoleEnd),
+    /// A disk.
+    Disk(&'a Disk),
 }
 
 /// Parameters of a Realm. All but the personalization value are part of its initial measurement.
@@ -312,6 +346,12 @@ pub enum ConfigurationError {
     /// None or too many.
     #[error("a machine has 1 to {MAX_CPUS} vCPUs")]
     CpuCount,
+    /// More virtio devices than slots.
+    #[error("a machine has at most {VIRTIO_SLOTS} disks, the virtio console included")]
+    TooManyDevices,
+    /// Two consoles at one terminal.
+    #[error("only one console can be on the terminal: send the other one elsewhere")]
+    OneTerminal,
     /// Too many bytes.
     #[error("a personalization value has at most 64 bytes; this one has {0}")]
     PersonalizationLength(usize),

@@ -106,6 +106,12 @@ pub struct Device {
     pub interrupt: Spi,
 }
 
+/// The affinity fields of a vCPU's `MPIDR_EL1`, which PSCI calls and the device tree name it by:
+/// four bits of the number in Aff0, eight in Aff1, the rest in Aff2, as KVM and RMM have it.
+pub const fn cpu_affinity(number: u32) -> u32 {
+    (number & 0xf) | (number >> 4 & 0xff) << 8 | (number >> 12 & 0xff) << 16
+}
+
 /// The address space of a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -218,6 +224,13 @@ mod tests {
         assert!(INTERRUPTS.is_multiple_of(32));
         assert_eq!(layout.virtio_slot(VIRTIO_SLOTS), None);
         assert_eq!(layout.virtio_slot(usize::MAX), None);
+    }
+
+    #[test]
+    fn affinities_are_those_of_kvm() {
+        let numbers = [0, 1, 15, 16, 17, 255, 256, 511];
+        let affinities = [0, 1, 0xf, 0x100, 0x101, 0xf0f, 0x1000, 0x1f0f];
+        assert_eq!(numbers.map(cpu_affinity), affinities);
     }
 
     #[test]

@@ -1,0 +1,287 @@
+//! What is in a guest's memory at its start, and where.
+//!
+//! From the start of RAM upwards:
+//!
+//! | from | what |
+//! |---|---|
+//! | RAM + the kernel's text offset | the kernel, and behind it the memory that it takes without having content |
+//! | next multiple of 2 MiB | the device tree, for which 2 MiB are kept |
+//! | next multiple of 2 MiB | the initial RAM disk |
+//!
+//! This follows from the configuration and the bytes of the files alone, so it is the same on every
+//! machine; both `run` and `measure` take it from here. (The one exception: the device tree of an
+//! ordinary machine has random seeds. That of a Realm has none, because it is measured.)
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::configuration::Configuration;
+use crate::device_tree::{self, DeviceTreeError, Seeds};
+use crate::layout::{BLOCK_BYTES, Layout, PAGE_BYTES, Range};
+
+pub mod image;
+
+use image::{Image, ImageError, MAX_IMAGE_BYTES};
+
+/// What is kept for the device tree. Linux maps no more than that.
+pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
+/// Most bytes of an initial RAM disk.
+pub const MAX_INITRD_BYTES: u64 = 4 << 30;
+
+/// Why a guest's memory cannot be filled.
+#[derive(Error, Debug)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("{path}: {error}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Neither a file nor a pipe.
+    #[error("{path}: not a file", path = .0.display())]
+    NotAFile(PathBuf),
+    /// The kernel is none.
+    #[error("{path}: {error}", path = path.display())]
+    Kernel {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: ImageError,
+    },
+    /// There is nothing in it.
+    #[error("{path}: empty", path = .0.display())]
+    EmptyInitrd(PathBuf),
+    /// Larger than any is.
+    #[error("{path}: too large for an initial RAM disk: more than 4 GiB", path = .0.display())]
+    InitrdTooLarge(PathBuf),
+    /// It does not fit.
+    #[error(
+        "memory is too small: {memory} MiB, and kernel, device tree and initial RAM disk alone take {needed} MiB; \
+         give more with --memory"
+    )]
+    MemoryTooSmall {
+        /// Bytes of RAM, in MiB.
+        memory: u64,
+        /// What would have to be there, in MiB.
+        needed: u64,
+    },
+    /// The device tree cannot be made.
+    #[error(transparent)]
+    DeviceTree(#[from] DeviceTreeError),
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Seeds(getrandom::Error),
+}
+
+/// A part of a guest's memory that has content at its start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// Where it is; a multiple of 4 KiB.
+    pub ipa: u64,
+    /// The content, with zeroes behind it up to a multiple of 4 KiB.
+    bytes: Vec<u8>,
+    /// How much of it is content.
+    content_bytes: usize,
+}
+
+impl Segment {
+    /// Content that goes to an address that is a multiple of 4 KiB.
+    fn new(ipa: u64, mut bytes: Vec<u8>) -> Self {
+        let content_bytes = bytes.len();
+        bytes.resize(content_bytes.next_multiple_of(PAGE), 0);
+        Self {
+            ipa,
+            bytes,
+            content_bytes,
+        }
+    }
+
+    /// Whole pages: the content, with zeroes behind it.
+    pub fn pages(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The content alone.
+    pub fn content(&self) -> &[u8] {
+        &self.bytes[..self.content_bytes]
+    }
+
+    /// Where its pages are.
+    pub fn range(&self) -> Range {
+        Range::new(self.ipa, self.bytes.len() as u64)
+    }
+
+    /// SHA-256 of the content, as `sha256sum` has it of the file.
+    pub fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.content()).into()
+    }
+}
+
+/// A guest before its start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prepared {
+    /// Its address space.
+    pub layout: Layout,
+    /// Where the first vCPU begins. Its X0 is the address of the device tree, X1 to X7 are zero.
+    pub entry: u64,
+    kernel: Segment,
+    device_tree: Segment,
+    initrd: Option<Segment>,
+}
+
+impl Prepared {
+    /// Reads the files of a machine and lays them out.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be used, or if all of it does not fit into the machine's memory.
+    pub fn new(configuration: &Configuration) -> Result<Self, LoadError> {
+        let (image, kernel) = read_kernel(&configuration.kernel)?;
+        let initrd = configuration.initrd.as_deref().map(read_initrd);
+        let initrd = initrd.transpose()?;
+
+        let layout = Layout::new(configuration.memory, configuration.cpus);
+        let ram = layout.ram;
+        let entry = ram.base + image.text_offset;
+        // Sizes are bounded: none of these sums comes near 64 bits.
+        let device_tree = (entry + image.memory_bytes).next_multiple_of(BLOCK_BYTES);
+        let initrd_ipa = device_tree + DEVICE_TREE_BYTES;
+        let initrd = initrd.map(|bytes| Segment::new(initrd_ipa, bytes));
+        let end = initrd
+            .as_ref()
+            .map_or(initrd_ipa, |initrd| initrd.range().end());
+        if end > ram.end() {
+            return Err(LoadError::MemoryTooSmall {
+                memory: ram.size >> 20,
+                needed: (end - ram.base).next_multiple_of(BLOCK_BYTES) >> 20,
+            });
+        }
+        let mut prepared = Self {
+            layout,
+            entry,
+            kernel: Segment::new(entry, kernel),
+            device_tree: Segment::new(device_tree, Vec::new()),
+            initrd,
+        };
+        prepared.renew(configuration)?;
+        Ok(prepared)
+    }
+
+    /// Makes the device tree again, so that an ordinary machine gets new seeds when it restarts.
+    /// Of a Realm it stays the same.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no random numbers, or the device tree cannot be made.
+    pub fn renew(&mut self, configuration: &Configuration) -> Result<(), LoadError> {
+        let seeds = match configuration.realm {
+            Some(_) => None,
+            None => Some(Seeds::random().map_err(LoadError::Seeds)?),
+        };
+        // Those are the file's bytes, not the whole pages.
+        let initrd = self
+            .initrd
+            .as_ref()
+            .map(|initrd| Range::new(initrd.ipa, initrd.content().len() as u64));
+        let tree = device_tree::build(configuration, &self.layout, initrd, seeds.as_ref())?;
+        self.device_tree = Segment::new(self.device_tree.ipa, tree);
+        Ok(())
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Segment {
+        &self.kernel
+    }
+
+    /// The device tree.
+    pub fn device_tree(&self) -> &Segment {
+        &self.device_tree
+    }
+
+    /// The initial RAM disk.
+    pub fn initrd(&self) -> Option<&Segment> {
+        self.initrd.as_ref()
+    }
+
+    /// All that has content, in ascending order of addresses. All of it is measured in this order.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        [&self.kernel, &self.device_tree]
+            .into_iter()
+            .chain(&self.initrd)
+    }
+
+    /// X0 to X7 of the first vCPU.
+    pub fn registers(&self) -> [u64; 8] {
+        [self.device_tree.ipa, 0, 0, 0, 0, 0, 0, 0]
+    }
+}
+
+const PAGE: usize = 4096;
+const _: () = assert!(PAGE as u64 == PAGE_BYTES);
+
+/// A file or a pipe (as shells make them of `<(…)`).
+fn open(path: &Path) -> Result<File, LoadError> {
+    let failed = |error| LoadError::Read {
+        path: path.into(),
+        error,
+    };
+    // Opening must not make a terminal this process's own.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NOCTTY).open(path);
+    let file = file.map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if kind.is_file() || kind.is_fifo() {
+        Ok(file)
+    } else {
+        Err(LoadError::NotAFile(path.into()))
+    }
+}
+
+/// At most `limit` bytes of the rest of a file.
+fn read(file: &File, path: &Path, limit: u64, bytes: &mut Vec<u8>) -> Result<(), LoadError> {
+    // Room for the whole of it and for the zeroes behind it, so that nothing is copied again.
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let room = length.min(limit).next_multiple_of(PAGE_BYTES);
+    let result = bytes
+        .try_reserve_exact(usize::try_from(room).unwrap_or(usize::MAX))
+        .map_err(|_| io::ErrorKind::OutOfMemory.into())
+        .and_then(|()| file.take(limit).read_to_end(bytes));
+    result.map(|_| ()).map_err(|error| LoadError::Read {
+        path: path.into(),
+        error,
+    })
+}
+
+fn read_kernel(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    read(&file, path, MAX_IMAGE_BYTES + 1, &mut bytes)?;
+    let image = Image::parse(&bytes).map_err(|error| LoadError::Kernel {
+        path: path.into(),
+        error,
+    })?;
+    Ok((image, bytes))
+}
+
+fn read_initrd(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    read(&file, path, MAX_INITRD_BYTES + 1, &mut bytes)?;
+    if bytes.is_empty() {
+        return Err(LoadError::EmptyInitrd(path.into()));
+    }
+    if bytes.len() as u64 > MAX_INITRD_BYTES {
+        return Err(LoadError::InitrdTooLarge(path.into()));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! The initial measurement that a Realm will have.
+//!
+//! It follows from the calls that a launch makes (`host-vmm/kmod/README.md`, "Order of
+//! measurement"): parameters, RAM in entries of 2 MiB, the pages of each segment, the first vCPU.
+
+use attestation_token::claims::HashValue;
+use attestation_token::rim::{Content, GRANULE_BYTES, Realm, RealmParameters, Rec, RimError};
+
+use crate::configuration::{HashAlgorithm, RealmOptions};
+use crate::layout::PAGE_BYTES;
+use crate::load::Prepared;
+
+/// Level of the entries that RAM is made of.
+const RAM_LEVEL: u8 = 2;
+
+const _: () = assert!(GRANULE_BYTES as u64 == PAGE_BYTES);
+
+/// The parameters that are measured.
+pub fn parameters(options: &RealmOptions, prepared: &Prepared) -> RealmParameters {
+    RealmParameters {
+        lpa2: false,
+        sve_vl: options.sve_vl,
+        pmu_counters: options.pmu_counters,
+        ipa_width: prepared.layout.ipa_bits,
+        breakpoints: options.breakpoints,
+        watchpoints: options.watchpoints,
+        hash_algorithm: match options.hash_algorithm {
+            HashAlgorithm::Sha256 => attestation_token::HashAlgorithm::Sha256,
+            HashAlgorithm::Sha512 => attestation_token::HashAlgorithm::Sha512,
+        },
+    }
+}
+
+/// The initial measurement of a Realm with these options and this content.
+///
+/// # Errors
+///
+/// None for what [`Prepared::new`] makes; they are those of the measurement's own checks.
+pub fn initial_measurement(
+    options: &RealmOptions,
+    prepared: &Prepared,
+) -> Result<HashValue, RimError> {
+    let mut realm = Realm::new(&parameters(options, prepared))?;
+    let ram = prepared.layout.ram;
+    realm.init_ripas(ram.base, ram.end(), RAM_LEVEL)?;
+    for segment in prepared.segments() {
+        let (pages, _) = segment.pages().as_chunks::<GRANULE_BYTES>();
+        let addresses = (segment.ipa..).step_by(GRANULE_BYTES);
+        for (page, ipa) in pages.iter().zip(addresses) {
+            realm.data(ipa, Content::Measured(page))?;
+        }
+    }
+    realm.rec(&Rec {
+        pc: prepared.entry,
+        gprs: prepared.registers(),
+    });
+    Ok(realm.initial_measurement())
+}
+
+#[cfg(test)]
+mod tests;
