@@ -11,6 +11,7 @@ MEMORY ?= 1G
 CALLS ?= 1000000
 TEST ?=
 MINUTES ?= 60
+KERNELS ?=
 
 build_folder := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 bare_metal := $(build_folder)/aarch64-unknown-none-softfloat/release
@@ -32,6 +33,14 @@ setup: ## Install and fetch everything that a build and the tests need (the othe
 
 .PHONY: setup-build
 setup-build:
+	@tools/setup.sh --without-linux --without-module
+
+.PHONY: setup-linux
+setup-linux:
+	@tools/setup.sh --without-module
+
+.PHONY: setup-module
+setup-module:
 	@tools/setup.sh --without-linux
 
 .PHONY: run
@@ -51,7 +60,7 @@ test-qemu: setup-build ## The tests of EL3 and RMM in QEMU, on all machine sizes
 	@tools/test.sh qemu
 
 .PHONY: test-linux
-test-linux: setup ## Boot a stock Debian kernel above EL3 and RMM and use its shell
+test-linux: setup-linux ## Boot a stock Debian kernel above EL3 and RMM and use its shell
 	@tools/test.sh linux
 
 .PHONY: test-reproducible
@@ -81,12 +90,16 @@ scaling: payloads ## Instructions per operation on disjoint Realms from 4, 2 and
 	@$(emulator) bench --scaling --memory $(MEMORY)
 
 .PHONY: linux
-linux: setup payloads ## Boot the Debian kernel and use it (Ctrl-A X ends it)
+linux: setup-linux payloads ## Boot the Debian kernel and use it (Ctrl-A X ends it)
 	@$(emulator) linux --interactive --smp $(SMP) --memory $(MEMORY)
 
 .PHONY: image
 image: setup-build emulator ## Build target/image/rmm.img and rmm.elf
 	@tools/build-image.sh "$(build_folder)" target/image
+
+.PHONY: module
+module: setup-module ## Build the Realm kernel module: target/module/<kernel release>/realm.ko (KERNELS='release ...')
+	@tools/build-module.sh "$(build_folder)" target/module $(KERNELS)
 
 .PHONY: payloads
 payloads: image ## Build the EL3 monitor and the test programs

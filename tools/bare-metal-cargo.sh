@@ -2,9 +2,10 @@
 # Cargo for the bare-metal programs: the target, where its core library comes from, and compiler
 # options that keep the paths of this machine out of the result.
 #
-# usage: tools/bare-metal-cargo.sh [--browser] build|clippy -p PACKAGE... [-- ARGUMENTS]
+# usage: tools/bare-metal-cargo.sh [--browser|--kernel] build|clippy -p PACKAGE... [-- ARGUMENTS]
 #
 #   --browser   for WebAssembly instead
+#   --kernel    for a module of the Linux kernel
 set -euo pipefail
 
 TOOLS=$(cd "$(dirname "$0")" && pwd)
@@ -13,10 +14,18 @@ ROOT=$(dirname "$TOOLS")
 . "$TOOLS/versions.sh"
 
 target=$BARE_METAL_TARGET
-if [ "${1-}" = --browser ]; then
+flag_list=()
+case "${1-}" in
+--browser)
     target=$BROWSER_TARGET
     shift
-fi
+    ;;
+--kernel)
+    # The kernel follows frame pointers when it shows where something went wrong.
+    flag_list+=("'-Cforce-frame-pointers=yes'")
+    shift
+    ;;
+esac
 
 settings="${CLOISTER_SETUP:-$ROOT/target/setup}/bare-metal.env"
 if [ ! -r "$settings" ]; then
@@ -50,7 +59,6 @@ fi
 # The sources must be there before the folders that hold them can be named.
 cargo fetch --quiet "${locked[@]}"
 
-flag_list=()
 # add_remap FROM TO: later entries win, so the general ones come first.
 add_remap() {
     flag_list+=("'--remap-path-prefix=$1=$2'")

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Prepares a fresh Debian 12 for building and testing. Safe to repeat; a second run needs no network.
 #
-# usage: tools/setup.sh [--without-linux]
+# usage: tools/setup.sh [--without-linux] [--without-module]
+#
+#   --without-linux    no Linux kernel for host and guest
+#   --without-module   nothing that the Realm kernel module is built with
 #
 # Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
-# device-tree-compiler, and gcc where there is no C linker. Everything else stays in target/setup.
+# device-tree-compiler, gcc where there is no C linker, and gcc-aarch64-linux-gnu for the module.
+# Everything else stays in target/setup.
 #
 #   CLOISTER_QEMU             use this QEMU instead of installing one
 #   CLOISTER_KERNEL_VERSION   another Debian kernel for host and guest
@@ -29,16 +33,21 @@ SETUP="$ROOT/target/setup"
 . "$TOOLS/setup/linux.sh"
 # shellcheck source=tools/setup/guest.sh
 . "$TOOLS/setup/guest.sh"
+# shellcheck source=tools/setup/module.sh
+. "$TOOLS/setup/module.sh"
 
 WITH_LINUX=yes
-case "${1-}" in
-'') ;;
---without-linux) WITH_LINUX= ;;
-*)
-    echo "setup: unknown option '$1' (usage: tools/setup.sh [--without-linux])" >&2
-    exit 2
-    ;;
-esac
+WITH_MODULE=yes
+for option in "$@"; do
+    case "$option" in
+    --without-linux) WITH_LINUX= ;;
+    --without-module) WITH_MODULE= ;;
+    *)
+        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module])" >&2
+        exit 2
+        ;;
+    esac
+done
 
 # Whether a step is done already: its stamp names the versions, and what it made is there.
 # is_done NAME VERSIONS FILE...
@@ -66,6 +75,7 @@ target_stamp="$rust_stamp ${CLOISTER_FORCE_RUST_SRC:+from source}"
 packages=$(command -v cc dtc "$QEMU" || true)
 packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
 linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
+headers_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR ${MODULE_KERNELS[*]}"
 guest_stamp="$linux_stamp: $GUEST_MODULES"
 
 # The steps that are not done, as "NAME FUNCTION TITLE".
@@ -80,6 +90,12 @@ is_done target "$target_stamp" "$SETUP/bare-metal.env" && bare_metal_target_work
     todo+=("linux setup_linux Debian kernel ${linux_stamp%% *} for host and guest")
 [ -z "$WITH_LINUX" ] || is_done guest "$guest_stamp" "$SETUP/guest/release" "$SETUP/guest/modules" ||
     todo+=("guest setup_guest Kernel modules of the guest")
+if [ -n "$WITH_MODULE" ]; then
+    command -v "${CROSS_COMPILE}gcc" >/dev/null ||
+        todo+=("compiler setup_cross_compiler C compiler for arm64")
+    is_done headers "$headers_stamp" "$SETUP/headers/releases" ||
+        todo+=("headers setup_headers Headers of the kernels that the Realm kernel module is built for")
+fi
 
 STEPS=${#todo[@]}
 for entry in "${todo[@]}"; do
@@ -92,6 +108,8 @@ for entry in "${todo[@]}"; do
     target) stamp="$target_stamp" ;;
     linux) stamp="$linux_stamp" ;;
     guest) stamp="$guest_stamp" ;;
+    compiler) stamp="$CROSS_COMPILE" ;;
+    headers) stamp="$headers_stamp" ;;
     esac
     mark_done "$name" "$stamp"
 done

@@ -23,3 +23,15 @@ RUST_SRC_PACKAGE_VERSION='1.95.0+dfsg1-2~bpo13+1'
 KERNEL_PACKAGE_VERSION='7.3.4-1~bpo13+1'
 KERNEL_FLAVOUR=cloud-arm64
 BUSYBOX_PACKAGE_VERSION='1:1.35.0-4+deb12u1+b1'
+
+# The Realm kernel module is built with Debian's cross compiler for these kernels, as "RELEASE VERSION",
+# and for the one of the boot test if that is another.
+CROSS_COMPILE=aarch64-linux-gnu-
+MODULE_KERNELS=(
+    '7.3.4+deb13-cloud-arm64 7.3.4-1~bpo13+1'
+    '7.3.4+deb13-arm64 7.3.4-1~bpo13+1'
+    '6.12.95+deb12-cloud-arm64 6.12.95-1~bpo12+1'
+    '6.12.95+deb12-arm64 6.12.95-1~bpo12+1'
+)
+# For the programs that come with the headers.
+TOOLS_LIBRARY_PACKAGE_VERSION='2.41-12+deb13u5'

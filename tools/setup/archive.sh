@@ -119,21 +119,25 @@ choose_version() {
 
 # Downloads a package into a folder and prints its file name. The archive's signature vouches for
 # it; pinned versions are also held against the checksums in this repository.
-# download FOLDER PACKAGE VERSION
+# download FOLDER PACKAGE[:ARCHITECTURE] VERSION
 download() {
+    local name="${2%:*}" architecture=
+    case "$2" in
+    *:*) architecture=${2#*:} ;;
+    esac
     mkdir -p "$1"
-    (cd "$1" && quietly "download-$2" apt-get "${APT_OPTIONS[@]}" download "$2=$3") ||
-        fail "cannot download $2 $3: check the network"
-    local file
+    (cd "$1" && quietly "download-$name" apt-get "${APT_OPTIONS[@]}" download "$2=$3") ||
+        fail "cannot download $name $3: check the network"
     # apt writes the colon of an epoch as %3a.
-    file="$1/$(cd "$1" && ls -1 -- "$2_${3//:/%3a}"_*.deb)"
+    local start="${name}_${3//:/%3a}_$architecture" file
+    file="$1/$(cd "$1" && ls -1 -- "$start"*.deb)"
     local recorded
-    recorded=$(awk -v name="$2_${3//:/%3a}" 'index($2, name "_") == 1 { print $1 }' "$TOOLS/checksums.sha256")
+    recorded=$(awk -v start="$start" 'index($2, start) == 1 { print $1 }' "$TOOLS/checksums.sha256")
     if [ -z "$recorded" ]; then
-        say "no checksum of $2 $3 is recorded here, trusting the archive's signature" >&2
+        say "no checksum of $name $3 is recorded here, trusting the archive's signature" >&2
     elif ! sha256sum --quiet --check - <<<"$recorded  $file" >/dev/null 2>&1; then
         rm -f "$file"
-        fail "$2 $3 does not have the recorded checksum: not used"
+        fail "$name $3 does not have the recorded checksum: not used"
     fi
     printf '%s\n' "$file"
 }

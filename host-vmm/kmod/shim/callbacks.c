@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* The kernel as the Rust half sees it: core.h says what each of these is for. */
+#define pr_fmt(fmt) "realm: " fmt
+
+#include <linux/arm-smccc.h>
+#include <linux/ktime.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "host.h"
+
+static DEFINE_MUTEX(pool_mutex);
+
+void realm_host_rmi(__u64 registers[8])
+{
+	struct arm_smccc_1_2_regs r = {
+		.a0 = registers[0], .a1 = registers[1], .a2 = registers[2], .a3 = registers[3],
+		.a4 = registers[4], .a5 = registers[5], .a6 = registers[6], .a7 = registers[7],
+	};
+
+	arm_smccc_1_2_smc(&r, &r);
+	registers[0] = r.a0;
+	registers[1] = r.a1;
+	registers[2] = r.a2;
+	registers[3] = r.a3;
+	registers[4] = r.a4;
+	registers[5] = r.a5;
+	registers[6] = r.a6;
+	registers[7] = r.a7;
+}
+
+/*
+ * The pages are marked as offline while Rust has them: whoever goes through memory page by page then
+ * leaves them out (/proc/kcore, dumps of a crashed kernel), where a read of a delegated one would be
+ * fatal. A VM that wants more than there is gets an error and not the killer.
+ */
+int realm_host_take_pages(__u32 order, __u64 *physical)
+{
+	gfp_t flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+	struct page *page;
+	unsigned long index;
+
+	if (order > MAX_PAGE_ORDER)
+		return -ENOMEM;
+	flags |= order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL;
+	page = alloc_pages(flags, order);
+	if (!page)
+		return -ENOMEM;
+	for (index = 0; index < 1UL << order; index++)
+		__SetPageOffline(page + index);
+	*physical = page_to_phys(page);
+	return 0;
+}
+
+void realm_host_give_pages(__u64 physical, __u32 order)
+{
+	struct page *page = pfn_to_page(PHYS_PFN(physical));
+	unsigned long index;
+
+	for (index = 0; index < 1UL << order; index++)
+		__ClearPageOffline(page + index);
+	__free_pages(page, order);
+}
+
+void realm_host_write_page(__u64 physical, __u64 offset, const void *bytes, __u64 length)
+{
+	memcpy(phys_to_virt(physical) + offset, bytes, length);
+}
+
+int realm_host_copy_from_user(__u64 physical, __u64 source)
+{
+	return copy_from_user(phys_to_virt(physical), (void __user *)source, PAGE_SIZE) ? -EFAULT : 0;
+}
+
+int realm_host_pin(void *context, __u64 address, __u64 *physical)
+{
+	struct host_vm *vm = context;
+	struct page *page;
+	int result;
+
+	if (current->mm != vm->mm)
+		return -EFAULT;
+	result = account_locked_vm(vm->mm, 1, true);
+	if (result)
+		return result;
+	result = pin_user_pages_fast(address, 1, FOLL_WRITE | FOLL_LONGTERM, &page);
+	if (result != 1) {
+		account_locked_vm(vm->mm, 1, false);
+		return result == -ENOMEM ? -ENOMEM : -EFAULT;
+	}
+	*physical = page_to_phys(page);
+	return 0;
+}
+
+void realm_host_unpin(void *context, __u64 physical)
+{
+	struct host_vm *vm = context;
+	struct page *page = pfn_to_page(PHYS_PFN(physical));
+
+	/* The Realm may have written to it whenever it liked. */
+	unpin_user_pages_dirty_lock(&page, 1, true);
+	account_locked_vm(vm->mm, 1, false);
+}
+
+void realm_host_lock_pool(void)
+{
+	mutex_lock(&pool_mutex);
+}
+
+void realm_host_unlock_pool(void)
+{
+	mutex_unlock(&pool_mutex);
+}
+
+unsigned long realm_host_lock_interrupts(void *context)
+{
+	struct host_vm *vm = context;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vm->interrupts, flags);
+	return flags;
+}
+
+void realm_host_unlock_interrupts(void *context, unsigned long flags)
+{
+	struct host_vm *vm = context;
+
+	raw_spin_unlock_irqrestore(&vm->interrupts, flags);
+}
+
+void realm_host_kick(void *context, __u32 index)
+{
+	struct host_vm *vm = context;
+	struct host_vcpu *vcpu = NULL;
+
+	rcu_read_lock();
+	if (index < REALM_MAX_VCPUS)
+		vcpu = smp_load_acquire(&vm->vcpus[index]);
+	if (vcpu)
+		host_vcpu_kick(vcpu);
+	rcu_read_unlock();
+}
+
+void *realm_host_allocate(__u64 size, __u64 align)
+{
+	/* What has the size of a power of two is aligned to it, and large pieces are to pages. */
+	if (align > PAGE_SIZE)
+		return NULL;
+	if (align > ARCH_KMALLOC_MINALIGN)
+		size = roundup_pow_of_two(max(size, align));
+	return kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+}
+
+void realm_host_free(void *pointer)
+{
+	kvfree(pointer);
+}
+
+void realm_host_rest(void)
+{
+	cond_resched();
+}
+
+bool realm_host_interrupted(void)
+{
+	return fatal_signal_pending(current) || host_is_stopping();
+}
+
+__u64 realm_host_nanoseconds(void)
+{
+	return ktime_get_ns();
+}
+
+void realm_host_log(__u32 level, const char *text, __u64 length)
+{
+	int count = min(length, (__u64)1000);
+
+	if (level <= 3)
+		pr_err("%.*s\n", count, text);
+	else if (level == 4)
+		pr_warn("%.*s\n", count, text);
+	else
+		pr_info("%.*s\n", count, text);
+}
+
+void realm_host_panic(const char *text, __u64 length)
+{
+	pr_emerg("%.*s\n", (int)min(length, (__u64)1000), text);
+	BUG();
+}

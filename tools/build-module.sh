@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Builds the Realm kernel module for the kernels whose headers the set-up has fetched:
+# OUTPUT_FOLDER/<kernel release>/realm.ko. What has not changed is not built again.
+#
+# usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [KERNEL_RELEASE...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/versions.sh
+. tools/versions.sh
+
+usage='usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [KERNEL_RELEASE...]'
+build=${1:?$usage}
+output=${2:?$usage}
+shift 2
+
+SHIM=host-vmm/kmod/shim
+HEADERS="${CLOISTER_SETUP:-$PWD/target/setup}/headers"
+
+fail() {
+    echo "module: $1" >&2
+    exit 1
+}
+
+# run LOG COMMAND...: the output is of interest when the command fails, and then errors come first.
+run() {
+    local log=$1
+    shift
+    if ! "$@" >"$log" 2>&1; then
+        { grep -E '(error|undefined|multiple definition)' "$log" || tail -n 15 "$log"; } | head -n 40 >&2
+        fail "the whole output is in $log"
+    fi
+    if grep -q 'warning: ' <(sed '/pahole version differs/d; /compiler differs/d' "$log"); then
+        grep 'warning: ' "$log" | sed '/pahole version differs/d; /compiler differs/d' >&2
+    fi
+}
+
+# replace_if_changed NEW FILE: keeps the old file's time when the content is the same.
+replace_if_changed() {
+    if cmp -s "$1" "$2"; then
+        rm "$1"
+    else
+        mv "$1" "$2"
+    fi
+}
+
+[ -r "$HEADERS/releases" ] || fail "no kernel headers: run 'make setup' first"
+releases=("$@")
+[ $# -gt 0 ] || mapfile -t releases <"$HEADERS/releases"
+for release in "${releases[@]}"; do
+    grep -qxF -- "$release" "$HEADERS/releases" ||
+        fail "no headers of kernel $release; there are: $(paste -sd ' ' "$HEADERS/releases")"
+done
+
+# The Rust half becomes one object that defines what the shim calls and nothing else.
+CARGO_TARGET_DIR="$build" tools/bare-metal-cargo.sh --kernel build --quiet -p realm-kmod
+archive="$build/$BARE_METAL_TARGET/release/librealm_kmod.a"
+mkdir -p "$output/rust"
+stamp=$(sha256sum "$archive" "$SHIM/core.lds" | cut -d ' ' -f 1 | paste -sd ' ')
+if [ "$(cat "$output/rust/stamp" 2>/dev/null)" != "$stamp" ]; then
+    rust="$output/rust/realm_core.o"
+    "${CROSS_COMPILE}nm" --defined-only --extern-only "$archive" 2>/dev/null |
+        awk '$3 ~ /^realm_/ { print $3 }' | sort -u >"$output/rust/exported"
+    [ -s "$output/rust/exported" ] || fail "$archive defines no function realm_*"
+    # shellcheck disable=SC2046 # one word each
+    run "$output/rust/link.log" "${CROSS_COMPILE}ld" -r --gc-sections -T "$SHIM/core.lds" \
+        $(sed 's/^/-u /' "$output/rust/exported") -o "$rust.new" "$archive"
+    run "$output/rust/objcopy.log" "${CROSS_COMPILE}objcopy" --strip-debug \
+        --keep-global-symbols="$output/rust/exported" "$rust.new"
+    replace_if_changed "$rust.new" "$rust"
+    printf '%s\n' "$stamp" >"$output/rust/stamp"
+fi
+
+for release in "${releases[@]}"; do
+    folder="$output/$release/build"
+    mkdir -p "$folder"
+    for file in "$SHIM"/Kbuild "$SHIM"/*.[ch] "$output/rust/realm_core.o"; do
+        name=$(basename "$file")
+        cmp -s "$file" "$folder/${name/%core.o/core.o_shipped}" ||
+            cp "$file" "$folder/${name/%core.o/core.o_shipped}"
+    done
+    for file in "$folder"/*.c; do
+        [ -e "$SHIM/$(basename "$file")" ] || [[ $file == *.mod.c ]] || rm "$file"
+    done
+    base="$HEADERS/usr/src/linux-headers"
+    options=()
+    # Compilers before gcc 14 align all but cold functions, by another option.
+    "${CROSS_COMPILE}gcc" -fmin-function-alignment=8 -E -x c /dev/null >/dev/null 2>&1 ||
+        options+=(CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT=)
+    absolute=$(readlink -f "$folder")
+    # Flags in the environment are for other programs, and those of an outer make are not for this one.
+    run "$output/$release/build.log" env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CFLAGS -u LDFLAGS \
+        make -C "$base-${release%%-*}-common" O="$base-$release" M="$absolute" ARCH=arm64 \
+        CROSS_COMPILE="$CROSS_COMPILE" CC="${CROSS_COMPILE}gcc" \
+        KCFLAGS="-Werror -ffile-prefix-map=$absolute=realm -ffile-prefix-map=$HEADERS/usr/src=." \
+        "${options[@]}" --jobs="$(nproc)" modules
+    "${CROSS_COMPILE}strip" --strip-debug -o "$output/$release/realm.ko.new" "$folder/realm.ko"
+    replace_if_changed "$output/$release/realm.ko.new" "$output/$release/realm.ko"
+done
