@@ -1,5 +1,5 @@
-//! The interrupt controller of a Realm: a GICv3 without LPIs and ITS (IHI 0069), for up to
-//! [`MAX_VCPUS`] vCPUs.
+//! The interrupt controller of a Realm: a GIC of version 3 without LPIs and ITS (IHI
+//! 0069), for up to [`MAX_VCPUS`] vCPUs.
 //!
 //! The virtual CPU interface is the hardware's, and the RMM lets the host at it only through the
 //! list registers of the run page. So a vCPU's interrupts are loaded into list registers by
@@ -11,16 +11,29 @@
 //! Nothing here allocates after [`Setup::build`], and every call's work is bounded by the number of
 //! vCPUs and interrupts: the caller holds a spinlock with interrupts off. What has to happen outside
 //! is collected in an [`Effects`].
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "INTIDs are below 1024, vCPUs below 512, and values of registers are cut to their fields"
+)]
 
 extern crate alloc;
 
+mod access;
+mod bank;
 mod effects;
+mod interrupt;
+mod list_register;
+mod load;
 mod setup;
+mod sgi;
 
 pub use effects::{Effects, Set};
 pub use setup::{Error, MAX_REGIONS, RedistributorRegion, Setup};
 
 use alloc::vec::Vec;
+use core::ops::Range;
+
+use interrupt::{Interrupt, flag};
 
 /// vCPUs that a Realm may have.
 pub const MAX_VCPUS: usize = 512;
@@ -87,53 +100,52 @@ pub struct Exit {
     pub machine_control: u64,
 }
 
+/// A vCPU's redistributor, and what its CPU interface has of it.
+#[derive(Debug)]
+struct Vcpu {
+    /// SGIs and PPIs.
+    private: [Interrupt; PRIVATE],
+    /// INTIDs of what its list registers should have: pending and enabled, or active. Nothing that
+    /// is held.
+    queue: Set<{ 1024 / 64 }>,
+    /// While it runs: what it was entered with.
+    loaded: [u64; LIST_REGISTERS],
+    /// While it runs: it may still take an interrupt that the Realm has disabled meanwhile.
+    withdrawing: bool,
+    /// `GICR_WAKER.ProcessorSleep`.
+    asleep: bool,
+    /// `ICH_VMCR_EL2` at the last exit.
+    machine_control: u64,
+}
+
+/// Redistributors side by side, for consecutive vCPUs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Region {
+    base: u64,
+    vcpus: Range<usize>,
+}
+
 /// The interrupt controller of one Realm.
 #[derive(Debug)]
 pub struct Vgic {
-    vcpus: Vec<()>,
+    distributor: u64,
+    regions: Vec<Region>,
+    /// Of the CPU.
+    list_registers: usize,
+    /// Number of INTIDs, from 64 to 1020.
+    interrupts: u32,
+    vcpus: Vec<Vcpu>,
+    spis: Vec<Interrupt>,
+    /// Groups that the distributor forwards: `GICD_CTLR`, bits 1:0.
+    groups: u8,
+    /// vCPUs that are withdrawing an interrupt.
+    withdrawing: usize,
 }
 
+/// SGIs and PPIs.
+const PRIVATE: usize = 32;
+
 impl Vgic {
-    /// Which register, or other place of the interrupt controller, is at an IPA (without the bit
-    /// that makes it shared); `None` outside.
-    pub fn register_at(&self, ipa: u64) -> Option<Register> {
-        let _ = (ipa, &self.vcpus);
-        None
-    }
-
-    /// A Realm's read of `size` bytes: the value, zero-extended. What is not there, and sizes that a
-    /// register does not have, read as zero.
-    ///
-    /// Where the true state is in the list registers of a running vCPU, the answer is that of its
-    /// last exit, and the vCPU is kicked so that a Realm that polls learns the truth.
-    pub fn read(&mut self, register: Register, size: usize, effects: &mut Effects) -> u64 {
-        let _ = (register, size, effects);
-        0
-    }
-
-    /// A Realm's write of the low `size` bytes of `value`. What is not there, and sizes that a
-    /// register does not have, are ignored.
-    pub fn write(&mut self, register: Register, size: usize, value: u64, effects: &mut Effects) {
-        let _ = (register, size, value, effects);
-    }
-
-    /// A Realm's write of a register that sends software generated interrupts, trapped on `sender`.
-    pub fn send_sgi(
-        &mut self,
-        sender: usize,
-        register: SgiRegister,
-        value: u64,
-        effects: &mut Effects,
-    ) {
-        let _ = (sender, register, value, effects);
-    }
-
-    /// A Realm's write of `ICC_DIR_EL1`, trapped on `vcpu`. It traps only while the Realm separates
-    /// priority drop from deactivation (`ICC_CTLR_EL1.EOImode`), see [`Vgic::fill`].
-    pub fn deactivate(&mut self, vcpu: usize, value: u64, effects: &mut Effects) {
-        let _ = (vcpu, value, effects);
-    }
-
     /// Sets the line of a PPI (16 to 31) of a vCPU.
     ///
     /// # Errors
@@ -146,8 +158,13 @@ impl Vgic {
         level: bool,
         effects: &mut Effects,
     ) -> Result<(), Error> {
-        let _ = (vcpu, ppi, level, effects);
-        Err(Error::NoSuchInterrupt)
+        if !(16..32).contains(&ppi) || vcpu >= self.vcpus.len() {
+            return Err(Error::NoSuchInterrupt);
+        }
+        self.change(Source::Private(vcpu), ppi, effects, |interrupt| {
+            interrupt.set(flag::LINE, level);
+        });
+        Ok(())
     }
 
     /// Sets the line of an SPI (by INTID, 32 and up). On one that the Realm has made edge-triggered,
@@ -162,39 +179,147 @@ impl Vgic {
         level: bool,
         effects: &mut Effects,
     ) -> Result<(), Error> {
-        let _ = (spi, level, effects);
-        Err(Error::NoSuchInterrupt)
+        if !(32..self.interrupts).contains(&spi) {
+            return Err(Error::NoSuchInterrupt);
+        }
+        self.change(Source::Shared, spi, effects, |interrupt| {
+            interrupt.set(flag::LINE, level);
+            if level && interrupt.is(flag::EDGE) {
+                interrupt.set(flag::LATCHED, true);
+            }
+        });
+        Ok(())
     }
 
-    /// What a vCPU is entered with. It counts as running until [`Vgic::sync`], or
-    /// [`Vgic::abandon`] if it was not entered after all.
-    pub fn fill(&mut self, vcpu: usize) -> Entry {
-        let _ = vcpu;
-        Entry {
-            control: 0,
-            list_registers: [0; LIST_REGISTERS],
+    /// A Realm's write of `ICC_DIR_EL1`, trapped on `vcpu`. It traps only while the Realm separates
+    /// priority drop from deactivation (`ICC_CTLR_EL1.EOImode`): then [`Vgic::fill`] asks for it.
+    pub fn deactivate(&mut self, vcpu: usize, value: u64, effects: &mut Effects) {
+        self.end(Source::Interface(vcpu), (value & 0xff_ffff) as u32, effects);
+    }
+
+    fn interrupt(&self, source: Source, intid: u32) -> Option<&Interrupt> {
+        match source.find(intid)? {
+            Place::Private(vcpu, index) => self.vcpus.get(vcpu)?.private.get(index),
+            Place::Shared(index) => self.spis.get(index),
         }
     }
 
-    /// Takes back what a vCPU was entered with, by what the run page says at exit. Comes before the
-    /// lines of timers and PMU are set by the same exit, and before the exit itself is handled.
-    ///
-    /// `effects` learns which SPIs the Realm has deactivated whose lines are still up.
-    pub fn sync(&mut self, vcpu: usize, exit: &Exit, effects: &mut Effects) {
-        let _ = (vcpu, exit, effects);
+    fn interrupt_mut(&mut self, source: Source, intid: u32) -> Option<&mut Interrupt> {
+        match source.find(intid)? {
+            Place::Private(vcpu, index) => self.vcpus.get_mut(vcpu)?.private.get_mut(index),
+            Place::Shared(index) => self.spis.get_mut(index),
+        }
     }
 
-    /// Takes back what a vCPU was filled with, when it was not entered: the entry was called off, or
-    /// the RMM refused it.
-    pub fn abandon(&mut self, vcpu: usize, effects: &mut Effects) {
-        let _ = (vcpu, effects);
+    /// Whether the distributor forwards interrupts of this one's group.
+    fn forwards(&self, interrupt: &Interrupt) -> bool {
+        self.groups >> u8::from(interrupt.is(flag::GROUP_1)) & 1 != 0
     }
 
-    /// Whether a vCPU that is not running has an interrupt that ends a `WFI`: by enables, groups and
-    /// `ICC_PMR_EL1` as they were at its last exit.
-    pub fn has_pending(&self, vcpu: usize) -> bool {
-        let _ = vcpu;
-        false
+    /// Changes an interrupt, if it is there. Everything that changes one goes through here, but for
+    /// [`Vgic::fill`]: it keeps the queues, and kicks who has to know.
+    fn change(
+        &mut self,
+        source: Source,
+        intid: u32,
+        effects: &mut Effects,
+        by: impl FnOnce(&mut Interrupt),
+    ) {
+        let Some(interrupt) = self.interrupt_mut(source, intid) else {
+            return;
+        };
+        let before = *interrupt;
+        by(interrupt);
+        let after = *interrupt;
+        if before == after {
+            return;
+        }
+
+        if before.queue() != after.queue() {
+            if let Some(vcpu) = before.queue().and_then(|vcpu| self.vcpus.get_mut(vcpu)) {
+                vcpu.queue.remove(intid as usize);
+            }
+            if let Some(vcpu) = after.queue().and_then(|vcpu| self.vcpus.get_mut(vcpu)) {
+                vcpu.queue.insert(intid as usize);
+            }
+        }
+        match (after.holder(), after.queue()) {
+            (Some(holder), _) => {
+                let is_withdrawn = before.is(flag::ENABLED) && !after.is(flag::ENABLED);
+                if is_withdrawn && after.is(flag::LOADED_PENDING) {
+                    self.withdraw(holder, effects);
+                } else if before.concerns_holder(&after) {
+                    effects.kick(holder);
+                }
+            }
+            (None, Some(vcpu)) if after.is_ready() && self.forwards(&after) => effects.kick(vcpu),
+            _ => {}
+        }
+    }
+
+    /// Ends the active state of an interrupt.
+    fn end(&mut self, source: Source, intid: u32, effects: &mut Effects) {
+        let mut ended = false;
+        self.change(source, intid, effects, |interrupt| {
+            ended = interrupt.clear_active();
+        });
+        if ended {
+            self.report_end(source, intid, effects);
+        }
+    }
+
+    /// An interrupt has ended: who drives it may want to know.
+    fn report_end(&self, source: Source, intid: u32, effects: &mut Effects) {
+        if intid as usize >= PRIVATE
+            && self
+                .interrupt(source, intid)
+                .is_some_and(|interrupt| interrupt.is(flag::LINE))
+        {
+            effects.deactivate(intid);
+        }
+    }
+
+    /// A running vCPU has to exit because the Realm forbids what it was entered with. Until then
+    /// `RWP` is set.
+    fn withdraw(&mut self, vcpu: usize, effects: &mut Effects) {
+        if let Some(state) = self.vcpus.get_mut(vcpu)
+            && !core::mem::replace(&mut state.withdrawing, true)
+        {
+            self.withdrawing += 1;
+        }
+        effects.kick(vcpu);
+    }
+}
+
+/// Whose interrupts an INTID names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The distributor's: SPIs.
+    Shared,
+    /// A redistributor's: SGIs and PPIs of a vCPU.
+    Private(usize),
+    /// A CPU interface's: all that the vCPU can take.
+    Interface(usize),
+}
+
+/// Where an interrupt is kept.
+enum Place {
+    Private(usize, usize),
+    Shared(usize),
+}
+
+impl Source {
+    const fn find(self, intid: u32) -> Option<Place> {
+        let intid = intid as usize;
+        match self {
+            Self::Private(vcpu) | Self::Interface(vcpu) if intid < PRIVATE => {
+                Some(Place::Private(vcpu, intid))
+            }
+            Self::Shared | Self::Interface(_) if intid >= PRIVATE => {
+                Some(Place::Shared(intid - PRIVATE))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -203,4 +328,14 @@ impl Vgic {
 pub const fn affinity(vcpu: usize) -> u32 {
     let number = vcpu as u64 & 0xf_ffff;
     (number & 0xf | (number >> 4 & 0xff) << 8 | (number >> 12) << 16) as u32
+}
+
+/// The vCPU that has an affinity, if there are so many.
+const fn vcpu_of_affinity(affinity: u32) -> Option<usize> {
+    if affinity & 0xf0 == 0 {
+        let affinity = affinity as usize;
+        Some(affinity & 0xf | (affinity >> 8 & 0xff) << 4 | (affinity >> 16 & 0xff) << 12)
+    } else {
+        None
+    }
 }

@@ -1,6 +1,10 @@
 //! What is decided about an interrupt controller before it is there.
 
-use super::{MAX_VCPUS, Vgic};
+use alloc::vec::Vec;
+
+use super::access::{DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE};
+use super::interrupt::Interrupt;
+use super::{LIST_REGISTERS, MAX_VCPUS, Region, Set, Vcpu, Vgic};
 
 /// What cannot be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +73,10 @@ impl Setup {
     ///
     /// [`Error::Misaligned`], [`Error::OutOfRange`], [`Error::Overlap`], [`Error::AlreadySet`].
     pub fn set_distributor(&mut self, base: u64) -> Result<(), Error> {
+        if self.distributor.is_some() {
+            return Err(Error::AlreadySet);
+        }
+        self.check(base, DISTRIBUTOR_SIZE)?;
         self.distributor = Some(base);
         Ok(())
     }
@@ -80,19 +88,36 @@ impl Setup {
     /// [`Error::Misaligned`], [`Error::OutOfRange`], [`Error::Overlap`], [`Error::AlreadySet`],
     /// [`Error::BadRegion`].
     pub fn set_redistributors(&mut self, base: u64) -> Result<(), Error> {
+        match self.regions[0] {
+            None => {}
+            Some(RedistributorRegion { count: None, .. }) => return Err(Error::AlreadySet),
+            Some(_) => return Err(Error::BadRegion),
+        }
+        // How many there are is known when it is built.
+        self.check(base, REDISTRIBUTOR_SIZE)?;
         self.regions[0] = Some(RedistributorRegion { base, count: None });
         Ok(())
     }
 
-    /// Adds a region of redistributors (`KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION`).
+    /// Adds a region of redistributors (`KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION`), for the vCPUs that
+    /// follow those of the region before it.
     ///
     /// # Errors
     ///
     /// [`Error::Misaligned`], [`Error::OutOfRange`], [`Error::Overlap`], [`Error::AlreadySet`],
     /// [`Error::BadRegion`].
     pub fn add_region(&mut self, index: usize, base: u64, count: u16) -> Result<(), Error> {
-        let region = self.regions.get_mut(index).ok_or(Error::BadRegion)?;
-        *region = Some(RedistributorRegion {
+        let is_next = index == self.regions.iter().flatten().count();
+        let slot = self.regions.get(index).ok_or(Error::BadRegion)?;
+        if slot.is_some_and(|region| region.count.is_some()) {
+            return Err(Error::AlreadySet);
+        }
+        let serves_all = self.regions[0].is_some_and(|region| region.count.is_none());
+        if !is_next || serves_all || count == 0 {
+            return Err(Error::BadRegion);
+        }
+        self.check(base, u64::from(count) * REDISTRIBUTOR_SIZE)?;
+        self.regions[index] = Some(RedistributorRegion {
             base,
             count: Some(count),
         });
@@ -105,7 +130,37 @@ impl Setup {
     ///
     /// [`Error::BadInterruptCount`], [`Error::AlreadySet`].
     pub fn set_interrupts(&mut self, interrupts: u32) -> Result<(), Error> {
+        if !(64..=1024).contains(&interrupts) || !interrupts.is_multiple_of(32) {
+            return Err(Error::BadInterruptCount);
+        }
+        if self.interrupts.is_some() {
+            return Err(Error::AlreadySet);
+        }
         self.interrupts = Some(interrupts);
+        Ok(())
+    }
+
+    /// Whether there is room for a frame.
+    fn check(&self, base: u64, size: u64) -> Result<(), Error> {
+        if !base.is_multiple_of(DISTRIBUTOR_SIZE) {
+            return Err(Error::Misaligned);
+        }
+        let end = base.checked_add(size).ok_or(Error::OutOfRange)?;
+        if end > self.limit {
+            return Err(Error::OutOfRange);
+        }
+        let distributor = self.distributor.map(|base| (base, DISTRIBUTOR_SIZE));
+        let regions = self.regions.iter().flatten().map(|region| {
+            let count = u64::from(region.count.unwrap_or(1));
+            (region.base, count * REDISTRIBUTOR_SIZE)
+        });
+        if distributor
+            .into_iter()
+            .chain(regions)
+            .any(|(other, size)| base < other + size && other < end)
+        {
+            return Err(Error::Overlap);
+        }
         Ok(())
     }
 
@@ -138,7 +193,77 @@ impl Setup {
         if vcpus == 0 || vcpus > MAX_VCPUS {
             return Err(Error::BadVcpuCount);
         }
-        let _ = (self.limit, list_registers);
-        Err(Error::NoMemory)
+        if list_registers == 0 || list_registers > LIST_REGISTERS {
+            return Err(Error::BadListRegisters);
+        }
+        let distributor = self.distributor.ok_or(Error::Incomplete)?;
+        // Of 1024 INTIDs the last four have other meanings.
+        let interrupts = self.interrupts().min(1020);
+        Ok(Vgic {
+            distributor,
+            regions: self.place(distributor, vcpus)?,
+            list_registers,
+            interrupts,
+            vcpus: collect((0..vcpus).map(Vcpu::new))?,
+            spis: collect((32..interrupts).map(|_| Interrupt::spi()))?,
+            groups: 0,
+            withdrawing: 0,
+        })
     }
+
+    /// Gives each vCPU a redistributor.
+    fn place(&self, distributor: u64, vcpus: usize) -> Result<Vec<Region>, Error> {
+        let mut regions = Vec::new();
+        regions
+            .try_reserve_exact(MAX_REGIONS)
+            .map_err(|_| Error::NoMemory)?;
+        let mut next = 0;
+        for region in self.regions.iter().flatten() {
+            let count = region.count.map_or(vcpus, usize::from).min(vcpus - next);
+            let end = region
+                .base
+                .checked_add(count as u64 * REDISTRIBUTOR_SIZE)
+                .filter(|&end| end <= self.limit)
+                .ok_or(Error::OutOfRange)?;
+            if region.base < distributor + DISTRIBUTOR_SIZE && distributor < end {
+                return Err(Error::Overlap);
+            }
+            if count > 0 {
+                regions.push(Region {
+                    base: region.base,
+                    vcpus: next..next + count,
+                });
+            }
+            next += count;
+        }
+        match next {
+            0 => Err(Error::Incomplete),
+            _ if next < vcpus => Err(Error::BadVcpuCount),
+            _ => Ok(regions),
+        }
+    }
+}
+
+impl Vcpu {
+    /// After reset. The redistributor is awake: under KVM it always is, and some firmware does not
+    /// ask.
+    fn new(number: usize) -> Self {
+        Self {
+            private: core::array::from_fn(|intid| Interrupt::private(intid as u32, number as u16)),
+            queue: Set::EMPTY,
+            loaded: [0; LIST_REGISTERS],
+            withdrawing: false,
+            asleep: false,
+            machine_control: 0,
+        }
+    }
+}
+
+/// A vector of the items, without giving up when there is no memory.
+fn collect<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, Error> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(items.len())
+        .map_err(|_| Error::NoMemory)?;
+    all.extend(items);
+    Ok(all)
 }
