@@ -12,6 +12,7 @@
 #include <linux/suspend.h>
 #include <linux/uaccess.h>
 
+#include <asm/alternative.h>
 #include <asm/cpufeature.h>
 #include <asm/virt.h>
 
@@ -199,7 +200,7 @@ static int check_machine(void)
 		pr_warn("there is no firmware with SMCCC 1.2\n");
 		return -ENODEV;
 	}
-	if (!system_uses_lse_atomics()) {
+	if (!alternative_has_cap_likely(ARM64_HAS_LSE_ATOMICS)) {
 		pr_warn("this CPU is older than Armv9 with RME\n");
 		return -ENODEV;
 	}

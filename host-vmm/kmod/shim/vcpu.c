@@ -284,7 +284,7 @@ static int vcpu_run(struct host_vcpu *vcpu)
 	if (error)
 		return error;
 	vcpu_complete_read(vcpu);
-	if (READ_ONCE(vcpu->run->immediate_exit)) {
+	if (READ_ONCE(vcpu->run->immediate_exit__unsafe)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
 		return -EINTR;
 	}
