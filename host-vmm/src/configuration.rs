@@ -15,6 +15,10 @@ pub const PERSONALIZATION_BYTES: usize = 64;
 /// Debian's kernels have built in.
 pub const DEFAULT_COMMAND_LINE: &str = "console=ttyS0";
 
+/// The same for a guest that has the virtio console on the terminal. Linux shows there what has been
+/// said before the console was found.
+pub const VIRTIO_CONSOLE_COMMAND_LINE: &str = "console=hvc0";
+
 /// A virtual machine, as its operator wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Configuration {
@@ -145,7 +149,7 @@ impl PersonalizationValue {
         let mut value = [0; PERSONALIZATION_BYTES];
         value
             .get_mut(..bytes.len())
-            .ok_or(ConfigurationError::PersonalizationLength(bytes.len()))?
+            .ok_or(ConfigurationError::PersonalizationLength)?
             .copy_from_slice(bytes);
         Ok(Self(value))
     }
@@ -353,8 +357,8 @@ pub enum ConfigurationError {
     #[error("only one console can be on the terminal: send the other one elsewhere")]
     OneTerminal,
     /// Too many bytes.
-    #[error("a personalization value has at most 64 bytes; this one has {0}")]
-    PersonalizationLength(usize),
+    #[error("a personalization value has at most 64 bytes")]
+    PersonalizationLength,
 }
 
 #[cfg(test)]
@@ -411,7 +415,7 @@ mod tests {
         assert!(PersonalizationValue::new(&[1; 64]).is_ok());
         assert_eq!(
             PersonalizationValue::new(&[1; 65]),
-            Err(ConfigurationError::PersonalizationLength(65))
+            Err(ConfigurationError::PersonalizationLength)
         );
     }
 }

@@ -10,6 +10,8 @@ use crate::configuration::{HashAlgorithm, RealmOptions};
 use crate::layout::PAGE_BYTES;
 use crate::load::Prepared;
 
+pub mod report;
+
 /// Level of the entries that RAM is made of.
 const RAM_LEVEL: u8 = 2;
 
