@@ -58,8 +58,9 @@ mkdir -p "$output/rust"
 stamp=$(sha256sum "$archive" "$SHIM/core.lds" | cut -d ' ' -f 1 | paste -sd ' ')
 if [ "$(cat "$output/rust/stamp" 2>/dev/null)" != "$stamp" ]; then
     rust="$output/rust/realm_core.o"
-    "${CROSS_COMPILE}nm" --defined-only --extern-only "$archive" 2>/dev/null |
-        awk '$3 ~ /^realm_/ { print $3 }' | sort -u >"$output/rust/exported"
+    # Not nm, which asks whatever plugin for compilers' intermediate code the machine may have.
+    "${CROSS_COMPILE}readelf" --syms --wide "$archive" 2>/dev/null |
+        awk '$5 == "GLOBAL" && $7 != "UND" && $8 ~ /^realm_/ { print $8 }' | sort -u >"$output/rust/exported"
     [ -s "$output/rust/exported" ] || fail "$archive defines no function realm_*"
     # shellcheck disable=SC2046 # one word each
     run "$output/rust/link.log" "${CROSS_COMPILE}ld" -r --gc-sections -T "$SHIM/core.lds" \
