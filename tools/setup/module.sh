@@ -3,6 +3,7 @@
 # of the kernels that it is built for, unpacked and not installed.
 
 setup_cross_compiler() {
+    # shellcheck disable=SC2034 # install_packages reads it
     INSTALL_OPTIONS=(--yes --no-install-recommends)
     use_system_lists
     install_packages gcc-aarch64-linux-gnu

@@ -266,8 +266,6 @@ static void __exit realm_module_exit(void)
 		lost = realm_exit();
 	if (lost)
 		pr_crit("%llu pages that the RMM has not given back are lost until the machine is reset\n", lost);
-	/* Callbacks of RCU run code of this module. */
-	rcu_barrier();
 }
 
 module_init(realm_module_init);

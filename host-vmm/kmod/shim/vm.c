@@ -12,6 +12,9 @@
 
 #include "host.h"
 
+/* How long the end of the machine waits for a VM. */
+#define STOP_LIMIT (30 * HZ)
+
 LIST_HEAD(host_vms);
 DEFINE_MUTEX(host_vms_lock);
 
@@ -95,60 +98,86 @@ void host_vm_leave(struct host_vm *vm)
 	up_read(&vm->life);
 }
 
-/* Sends all vCPUs back to their callers, and ends the Realm when they are there. */
-static void host_vm_stop(struct host_vm *vm)
+/* Sends all vCPUs back to their callers. */
+static void host_vm_interrupt(struct host_vm *vm)
 {
 	unsigned int index;
 
 	WRITE_ONCE(vm->stopping, true);
 	/* Before looking who runs; pairs with the order in KVM_RUN: first its task, then `stopping`. */
 	smp_mb();
+	rcu_read_lock();
 	for (index = 0; index < REALM_MAX_VCPUS; index++) {
 		struct host_vcpu *vcpu = READ_ONCE(vm->vcpus[index]);
 
 		if (vcpu)
 			host_vcpu_kick(vcpu);
 	}
-	down_write(&vm->life);
+	rcu_read_unlock();
+}
+
+/*
+ * Ends the Realm as soon as nobody is in a call on it. A call may be held up by a page of its caller that
+ * somebody else provides; the machine does not wait for that for ever.
+ */
+static void host_vm_stop(struct host_vm *vm)
+{
+	unsigned long deadline = jiffies + STOP_LIMIT;
+
+	host_vm_interrupt(vm);
+	while (!down_write_trylock(&vm->life)) {
+		if (time_after(jiffies, deadline)) {
+			pr_emerg("a Realm is still in use, its memory stays with the Realm world\n");
+			return;
+		}
+		schedule_timeout_uninterruptible(1);
+	}
 	host_vm_end(vm);
 	up_write(&vm->life);
 }
 
-/* No VM is created any more. */
-void host_vm_stop_all(void)
+/* Whether there is a VM that ends because its last file is being closed. */
+static bool host_vm_any_ending(void)
 {
-	struct host_vm *vm, *next;
-
-	for (;;) {
-		next = NULL;
-		mutex_lock(&host_vms_lock);
-		list_for_each_entry(vm, &host_vms, link) {
-			/* One whose last file is being closed ends without us; it is waited for below. */
-			if (!READ_ONCE(vm->stopping) && kref_get_unless_zero(&vm->refs)) {
-				next = vm;
-				break;
-			}
-		}
-		mutex_unlock(&host_vms_lock);
-		if (!next)
-			break;
-		host_vm_stop(next);
-		host_vm_put(next);
-	}
+	struct host_vm *vm;
+	bool ending = false;
 
 	mutex_lock(&host_vms_lock);
-	while (!list_empty(&host_vms)) {
-		bool ending = false;
+	list_for_each_entry(vm, &host_vms, link)
+		ending |= !READ_ONCE(vm->stopping);
+	mutex_unlock(&host_vms_lock);
+	return ending;
+}
 
-		list_for_each_entry(vm, &host_vms, link)
-			ending |= !READ_ONCE(vm->stopping);
-		if (!ending)
+/* A VM that is still to be stopped, with a reference to it. */
+static struct host_vm *host_vm_next_to_stop(void)
+{
+	struct host_vm *vm, *found = NULL;
+
+	mutex_lock(&host_vms_lock);
+	list_for_each_entry(vm, &host_vms, link) {
+		if (!READ_ONCE(vm->stopping) && kref_get_unless_zero(&vm->refs)) {
+			found = vm;
 			break;
-		mutex_unlock(&host_vms_lock);
-		schedule_timeout_uninterruptible(HZ / 50);
-		mutex_lock(&host_vms_lock);
+		}
 	}
 	mutex_unlock(&host_vms_lock);
+	return found;
+}
+
+/* For when no VM is created any more. */
+void host_vm_stop_all(void)
+{
+	unsigned long deadline;
+	struct host_vm *vm;
+
+	while ((vm = host_vm_next_to_stop())) {
+		host_vm_stop(vm);
+		host_vm_put(vm);
+	}
+	deadline = jiffies + STOP_LIMIT;
+	while (host_vm_any_ending() && time_before(jiffies, deadline))
+		schedule_timeout_uninterruptible(1);
 }
 
 static int vm_configure(struct host_vm *vm, void __user *argument)
