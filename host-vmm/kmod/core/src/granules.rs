@@ -1,7 +1,7 @@
 //! Pages on their way into the Realm world and back.
 
 use crate::host::{Host, Severity};
-use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page};
+use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page, Pool, PoolError};
 use crate::rmi::{self, RmiError};
 
 /// Why there is no granule.
@@ -23,7 +23,7 @@ pub(crate) const TRIES: usize = 3;
 /// Adds a chunk to the pool, and takes something from there in one go, so that nobody else gets it.
 fn grow<H: Host, R>(
     host: &H,
-    take: impl FnOnce(&mut crate::pool::Pool) -> Option<R>,
+    take: impl FnOnce(&mut Pool) -> Option<R>,
 ) -> Result<Option<R>, GranuleError> {
     let chunk = CHUNK_ORDERS
         .iter()
@@ -33,7 +33,7 @@ fn grow<H: Host, R>(
     };
     let added = host.with_shared(|shared| {
         shared.pool.add(first, order)?;
-        Ok::<_, crate::pool::PoolError>(take(&mut shared.pool))
+        Ok::<_, PoolError>(take(&mut shared.pool))
     });
     added.map_err(|_| {
         host.give_pages(first, order);
@@ -51,7 +51,7 @@ pub(crate) fn take_block(host: &impl Host) -> Option<Page> {
         return block;
     }
     for _ in 0..TRIES_FOR_BLOCK {
-        if let Some(block) = grow(host, |pool| pool.take_block()).ok()? {
+        if let Some(block) = grow(host, Pool::take_block).ok()? {
             return Some(block);
         }
     }
@@ -100,7 +100,10 @@ pub(crate) fn take_delegated_group(host: &impl Host, order: u32) -> Result<Page,
 
 /// A page that is not delegated is no longer needed.
 pub(crate) fn release(host: &impl Host, page: Page) {
-    if host.with_shared(|shared| shared.pool.release(page)).is_err() {
+    if host
+        .with_shared(|shared| shared.pool.release(page))
+        .is_err()
+    {
         let address = page.address();
         host.log(
             Severity::Error,
@@ -134,10 +137,9 @@ pub(crate) fn lose(host: &impl Host, page: Page, why: Option<RmiError>) {
 }
 
 /// Gives the kernel what is idle.
-pub(crate) fn sweep(host: &impl Host) {
+pub fn sweep(host: &impl Host) {
     let mut from = 0;
-    while let Some((first, order)) =
-        host.with_shared(|shared| shared.pool.remove_spare(&mut from))
+    while let Some((first, order)) = host.with_shared(|shared| shared.pool.remove_spare(&mut from))
     {
         host.give_pages(first, order);
         host.rest();

@@ -12,6 +12,16 @@ pub struct Shared {
     pub vmids: Vmids,
 }
 
+impl Shared {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            pool: Pool::new(),
+            vmids: Vmids::new(),
+        }
+    }
+}
+
 /// What the kernel said no to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HostError {

@@ -44,7 +44,10 @@ impl Consequences {
     /// vCPUs that have something to see to.
     pub fn kicked(&self) -> impl Iterator<Item = usize> + use<> {
         let mut all = self.woken;
-        self.effects.kicked().iter().for_each(|vcpu| all.insert(vcpu));
+        self.effects
+            .kicked()
+            .iter()
+            .for_each(|vcpu| all.insert(vcpu));
         all.iter()
     }
 }

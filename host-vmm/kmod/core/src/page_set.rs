@@ -26,7 +26,9 @@ impl PageSet {
         match self {
             Self::None => false,
             Self::All => page < BLOCK_PAGES,
-            Self::Some(words) => words.get(page / 64).is_some_and(|w| w >> (page % 64) & 1 != 0),
+            Self::Some(words) => words
+                .get(page / 64)
+                .is_some_and(|w| w >> (page % 64) & 1 != 0),
         }
     }
 

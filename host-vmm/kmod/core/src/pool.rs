@@ -91,8 +91,7 @@ impl Chunk {
     }
 
     const fn end(&self) -> u64 {
-        self.base
-            .wrapping_add((PAGE_SIZE) << self.order)
+        self.base.wrapping_add((PAGE_SIZE) << self.order)
     }
 
     fn idle(&self) -> bool {
@@ -101,7 +100,9 @@ impl Chunk {
 
     fn idle_page(&self, page: usize) -> bool {
         let bit = |words: &[u64; WORDS]| {
-            words.get(page / 64).is_some_and(|word| word >> (page % 64) & 1 != 0)
+            words
+                .get(page / 64)
+                .is_some_and(|word| word >> (page % 64) & 1 != 0)
         };
         !bit(&self.used) && !bit(&self.lost)
     }
@@ -150,7 +151,9 @@ impl Pool {
             lost: [0; WORDS],
         };
         let aligned = CHUNK_ORDERS.contains(&order) && base.is_multiple_of(PAGE_SIZE << order);
-        let before = index.checked_sub(1).and_then(|before| self.chunks.get(before));
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| self.chunks.get(before));
         let after = self.chunks.get(index);
         if !aligned
             || before.is_some_and(|before| before.end() > base)
@@ -170,7 +173,9 @@ impl Pool {
         let Some(chunk) = self.chunks.get(index) else {
             return (false, false);
         };
-        let before = index.checked_sub(1).and_then(|before| self.chunks.get(before));
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| self.chunks.get(before));
         let after = self.chunks.get(index.wrapping_add(1));
         (
             before.is_some_and(|before| before.end() == chunk.base),
@@ -235,7 +240,9 @@ impl Pool {
     }
 
     fn chunk_of(&mut self, page: Page) -> Option<&mut Chunk> {
-        let after = self.chunks.partition_point(|chunk| chunk.base <= page.address());
+        let after = self
+            .chunks
+            .partition_point(|chunk| chunk.base <= page.address());
         self.chunks.get_mut(after.checked_sub(1)?)
     }
 
@@ -281,7 +288,9 @@ impl Pool {
     /// chunk with number `from` on, and leaves the number to go on from there.
     pub fn remove_spare(&mut self, from: &mut usize) -> Option<(Page, u32)> {
         while let Some(chunk) = self.chunks.get(*from) {
-            let before = from.checked_sub(1).and_then(|before| self.chunks.get(before));
+            let before = from
+                .checked_sub(1)
+                .and_then(|before| self.chunks.get(before));
             let after = self.chunks.get(*from + 1);
             let guards_none = before.is_none_or(|before| {
                 before.end() != chunk.base || before.idle_page(before.pages() - 1)

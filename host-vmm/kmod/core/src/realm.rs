@@ -8,6 +8,7 @@
 mod attributes;
 mod build;
 mod configuration;
+mod gic;
 mod private;
 mod recs;
 mod region;
@@ -17,6 +18,7 @@ mod slots;
 mod teardown;
 
 pub use configuration::{Configuration, widest_ipa_space};
+pub use gic::GicAttribute;
 pub use private::Fault;
 pub use recs::{Registers, affinity_of, index_of, most_vcpus};
 pub use ripas::RipasOutcome;
@@ -236,53 +238,5 @@ impl Realm {
             region.count(&mut statistics);
         }
         statistics
-    }
-
-    /// An interrupt controller, of which nothing is decided yet.
-    ///
-    /// # Errors
-    ///
-    /// [`RealmError::Exists`], [`RealmError::Busy`].
-    pub fn create_gic(&mut self) -> Result<(), RealmError> {
-        if self.gic.is_some() {
-            return Err(RealmError::Exists);
-        }
-        if self.descriptor.is_some() {
-            return Err(RealmError::Busy);
-        }
-        self.gic = Some(vgic::Setup::new(self.shared_bit()));
-        Ok(())
-    }
-
-    /// The interrupt controller to be, while things can still be decided about it.
-    ///
-    /// # Errors
-    ///
-    /// [`RealmError::NoSuchThing`] without one, [`RealmError::Busy`] when it is ready.
-    pub fn gic_setup(&mut self) -> Result<&mut vgic::Setup, RealmError> {
-        if self.gic_ready {
-            return Err(RealmError::Busy);
-        }
-        self.gic.as_mut().ok_or(RealmError::NoSuchThing)
-    }
-
-    /// What was decided about the interrupt controller.
-    pub const fn gic(&self) -> Option<&vgic::Setup> {
-        self.gic.as_ref()
-    }
-
-    /// Makes the interrupt controller. No vCPU can be added afterwards.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`vgic::Setup::build`], [`RealmError::Busy`] when there is one,
-    /// [`RealmError::Invalid`] when numbers of vCPUs are missing.
-    pub fn build_gic(&mut self) -> Result<vgic::Vgic, RealmError> {
-        self.check_vcpus_present()?;
-        let vcpus = self.vcpus.len();
-        let list_registers = usize::from(self.features.register().gic_list_registers) + 1;
-        let gic = self.gic_setup()?.build(vcpus, list_registers)?;
-        self.gic_ready = true;
-        Ok(gic)
     }
 }

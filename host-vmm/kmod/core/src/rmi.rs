@@ -225,7 +225,11 @@ pub(crate) fn rtt_destroy(
     ipa: u64,
     level: i8,
 ) -> Result<Page, RmiError> {
-    page_output(host, fid::RTT_DESTROY, &[rd.address(), ipa, level_word(level)])
+    page_output(
+        host,
+        fid::RTT_DESTROY,
+        &[rd.address(), ipa, level_word(level)],
+    )
 }
 
 pub(crate) fn rtt_fold(host: &impl Host, rd: Page, ipa: u64, level: i8) -> Result<Page, RmiError> {

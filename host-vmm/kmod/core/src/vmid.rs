@@ -15,6 +15,11 @@ pub struct Vmids {
 }
 
 impl Vmids {
+    /// None in use.
+    pub const fn new() -> Self {
+        Self { used: Vec::new() }
+    }
+
     /// Takes an identifier; `None` when there is none, or no memory to note it.
     pub fn take(&mut self) -> Option<u16> {
         if self.used.is_empty() {
@@ -45,7 +50,11 @@ impl Vmids {
 
     /// How many are in use, which is how many Realms there are.
     pub fn in_use(&self) -> u64 {
-        let bits: u64 = self.used.iter().map(|word| u64::from(word.count_ones())).sum();
+        let bits: u64 = self
+            .used
+            .iter()
+            .map(|word| u64::from(word.count_ones()))
+            .sum();
         bits.saturating_sub(1)
     }
 }

@@ -39,9 +39,13 @@ impl Realm {
         if region.assigned.contains(number) {
             // Another REC was faster, or the Realm has not said what it wants with this memory.
             let entry = rmi::rtt_read_entry(host, rd, ipa - ipa % PAGE_SIZE, 3)?;
-            let there = entry.state == RttEntryState::Assigned as u64
-                && entry.ripas == Ripas::Ram as u64;
-            return Ok(if there { Fault::Resolved } else { Fault::Hopeless });
+            let there =
+                entry.state == RttEntryState::Assigned as u64 && entry.ripas == Ripas::Ram as u64;
+            return Ok(if there {
+                Fault::Resolved
+            } else {
+                Fault::Hopeless
+            });
         }
         if region.assigned.is_empty() && region.block.is_none() && region.private.is_all() {
             region.fold(host, rd, base);

@@ -132,7 +132,7 @@ impl Realm {
         let number = usize::try_from(offset / 2).map_err(|_| RealmError::NoSuchRegister)?;
         let register = registers.general.get_mut(number);
         register
-            .filter(|_| offset % 2 == 0)
+            .filter(|_| offset.is_multiple_of(2))
             .ok_or(RealmError::NoSuchRegister)
     }
 
@@ -167,7 +167,11 @@ impl Realm {
 
     pub(super) fn check_vcpus_present(&self) -> Result<(), RealmError> {
         let all = self.vcpus.iter().all(|vcpu| vcpu.present);
-        if all { Ok(()) } else { Err(RealmError::Invalid) }
+        if all {
+            Ok(())
+        } else {
+            Err(RealmError::Invalid)
+        }
     }
 
     pub(super) fn check_vcpus_ready(&self) -> Result<(), RealmError> {

@@ -5,10 +5,10 @@ use core::ops::Range;
 use super::region::Mapping;
 use super::slots::pieces;
 use super::{Realm, RealmError};
+use crate::BLOCK_SIZE;
 use crate::host::Host;
 use crate::pool::Page;
 use crate::rmi::{self, RmiError};
-use crate::BLOCK_SIZE;
 
 /// What a REC has asked for, and how far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,8 +143,8 @@ impl Realm {
             }
             match rmi::rtt_set_ripas(host, rd, rec, *base, top) {
                 Ok(reached) if reached > *base && reached <= top => *base = reached,
-                // The Realm keeps what is destroyed.
-                Ok(_) => return Ok(()),
+                // An entry that cannot be changed: the Realm keeps what is destroyed.
+                Ok(_) | Err(RmiError::Table(3)) => return Ok(()),
                 // A part of a block: its pages need entries of their own.
                 Err(RmiError::Table(2)) => {
                     let region_base = *base - *base % BLOCK_SIZE;
@@ -154,8 +154,6 @@ impl Realm {
                     }
                     region.ensure_table(host, rd, region_base)?;
                 }
-                // An entry that cannot be changed.
-                Err(RmiError::Table(3)) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -110,7 +110,9 @@ impl Realm {
             return Err(RealmError::Invalid);
         }
         let index = self.slots.partition_point(|slot| slot.base < base);
-        let before = index.checked_sub(1).and_then(|before| self.slots.get(before));
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| self.slots.get(before));
         if before.is_some_and(|slot| slot.end > base)
             || self.slots.get(index).is_some_and(|slot| slot.base < end)
         {

@@ -23,7 +23,7 @@ mod wait {
     pub(super) const INTERRUPT_WITH_TIMEOUT: u64 = 2;
 }
 
-/// System registers, as `ESR_EL2` names them: Op0, Op2, Op1, CRn, CRm; direction and register zero.
+/// System registers as `ESR_EL2` names them, with direction and general-purpose register zero.
 mod register {
     const fn encoding(op0: u64, op1: u64, crn: u64, crm: u64, op2: u64) -> u64 {
         op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | crm << 1
