@@ -1,5 +1,5 @@
-//! The interrupt controller of a Realm: a GIC of version 3 without LPIs and ITS (IHI
-//! 0069), for up to [`MAX_VCPUS`] vCPUs.
+//! The interrupt controller of a Realm: a GIC of version 3 without LPIs and ITS
+//! (IHI 0069), for up to [`MAX_VCPUS`] vCPUs.
 //!
 //! The virtual CPU interface is the hardware's, and the RMM lets the host at it only through the
 //! list registers of the run page. So a vCPU's interrupts are loaded into list registers by

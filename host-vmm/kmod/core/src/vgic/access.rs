@@ -139,7 +139,9 @@ impl Vgic {
                 };
                 u64::from(self.groups) | ARE_DS | write_pending
             }
-            (TYPER, 4) => IDENTIFIER_BITS | (u64::from(self.interrupts) / 32).saturating_sub(1),
+            (TYPER, 4) => {
+                IDENTIFIER_BITS | u64::from(self.interrupts.div_ceil(32)).saturating_sub(1)
+            }
             (IIDR_OFFSET, 4) => IIDR,
             (PIDR2_OFFSET, 4) => PIDR2,
             (IROUTER..IROUTER_END, 4 | 8) => self

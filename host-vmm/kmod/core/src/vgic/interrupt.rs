@@ -153,16 +153,12 @@ impl Interrupt {
         }
     }
 
-    /// Whether its holder must exit because this has become that. The holder of a level-triggered
-    /// interrupt exits at its end in any case, and learns then whether it is pending anew. A line
-    /// that falls does not hurry anybody, as it would not in hardware.
+    /// Whether its holder must exit because this has become that.
+    ///
+    /// Not for a line: the holder of a level-triggered interrupt exits when it has ended, and a line
+    /// that falls before is noticed late, as it may be in hardware.
     pub(super) const fn concerns_holder(&self, now: &Self) -> bool {
-        let unconcerning = if now.is(flag::EDGE) {
-            flag::LINE
-        } else {
-            flag::LINE | flag::LATCHED
-        };
-        (self.flags ^ now.flags) & !unconcerning != 0
+        (self.flags ^ now.flags) & !flag::LINE != 0
             || self.priority != now.priority
             || self.target != now.target
     }
@@ -207,15 +203,23 @@ impl Interrupt {
     /// Moves it into a list register of a vCPU. `forwarded` says whether the distributor forwards
     /// its group.
     ///
-    /// The pending state of an active interrupt goes along only if it is an edge that is still for
-    /// this vCPU; for others it is kept here until the interrupt has ended.
+    /// The pending state of an active interrupt goes along only if it is an edge, still for this
+    /// vCPU, and can share the list register's priority and group. Otherwise it is kept here until
+    /// the interrupt has ended, which a maintenance interrupt tells.
     pub(super) fn load(&mut self, intid: u32, vcpu: u16, forwarded: bool) -> ListRegister {
         let active = self.is(flag::ACTIVE);
-        let pending = self.is(flag::ENABLED)
-            && self.is_pending()
-            && forwarded
-            && self.target == vcpu
-            && (self.is(flag::EDGE) || !active);
+        let (priority, group_1) = if active {
+            (self.active_priority, self.is(flag::ACTIVE_GROUP_1))
+        } else {
+            (self.priority, self.is(flag::GROUP_1))
+        };
+        let wanted = self.is(flag::ENABLED) && self.is_pending() && forwarded;
+        let fits = self.target == vcpu
+            && (!active
+                || self.is(flag::EDGE)
+                    && priority == self.priority
+                    && group_1 == self.is(flag::GROUP_1));
+        let pending = wanted && fits;
         self.set(flag::HELD, true);
         self.set(flag::LOADED_PENDING, pending);
         self.set(flag::LOADED_LATCH, pending && self.is(flag::LATCHED));
@@ -223,18 +227,13 @@ impl Interrupt {
             self.set(flag::LATCHED, false);
         }
         self.place = vcpu;
-        let (priority, group_1) = if active {
-            (self.active_priority, self.is(flag::ACTIVE_GROUP_1))
-        } else {
-            (self.priority, self.is(flag::GROUP_1))
-        };
         ListRegister {
             intid,
             pending,
             active,
             group_1,
             priority,
-            notify_end: !self.is(flag::EDGE),
+            notify_end: !self.is(flag::EDGE) || wanted && !fits,
         }
     }
 

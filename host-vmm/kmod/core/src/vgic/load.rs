@@ -5,7 +5,8 @@
 //!
 //! * The most urgent pending interrupts are in list registers. The rest is not needed until all of
 //!   those have been acknowledged, and then a maintenance interrupt comes (`NPIE`); so one list
-//!   register at least is for pending interrupts.
+//!   register at least is for pending interrupts. One comes too when the vCPU stops to take a group
+//!   (`VGrp0DIE`, `VGrp1DIE`), which might be that of all that are loaded.
 //! * Active interrupts without a list register are counted when they end (`EOIcount`), with a
 //!   maintenance interrupt (`LRENPIE`). They end in the order of their priorities, so the count
 //!   says which ones.
@@ -64,8 +65,12 @@ struct Wanted {
     pending: Least,
     /// Pending ones whose group the vCPU takes.
     open: usize,
-    /// Groups of pending ones that it does not take, as in `GICD_CTLR`.
+    /// Groups of pending ones that it takes, as in `GICD_CTLR`.
+    open_groups: u8,
+    /// Groups of pending ones that it does not take.
     closed_groups: u8,
+    /// Priority drop and deactivation are separate.
+    separate: bool,
 }
 
 impl Vcpu {
@@ -97,11 +102,11 @@ impl Vgic {
             control: 0,
             list_registers: [0; LIST_REGISTERS],
         };
-        let Some((wanted, separate)) = self.wanted(vcpu) else {
+        let Some(wanted) = self.wanted(vcpu) else {
             return entry;
         };
         let (active, pending) = wanted.shares(self.list_registers);
-        entry.control = wanted.control(active, pending, separate);
+        entry.control = wanted.control(active, pending);
         let keys = wanted
             .active
             .keys
@@ -117,14 +122,16 @@ impl Vgic {
         entry
     }
 
-    /// What is in a vCPU's queue, and whether it separates priority drop from deactivation.
-    fn wanted(&self, number: usize) -> Option<(Wanted, bool)> {
+    /// What is in a vCPU's queue.
+    fn wanted(&self, number: usize) -> Option<Wanted> {
         let vcpu = self.vcpus.get(number)?;
         let mut wanted = Wanted {
             active: Least::EMPTY,
             pending: Least::EMPTY,
             open: 0,
+            open_groups: 0,
             closed_groups: 0,
+            separate: vcpu.separates_deactivation(),
         };
         for intid in vcpu.queue.iter().map(|intid| intid as u32) {
             let Some(interrupt) = self.interrupt(Source::Interface(number), intid) else {
@@ -140,12 +147,13 @@ impl Vgic {
                 wanted.pending.add(key(!open, interrupt.priority, intid));
                 if open {
                     wanted.open += 1;
+                    wanted.open_groups |= 1 << u8::from(group_1);
                 } else {
                     wanted.closed_groups |= 1 << u8::from(group_1);
                 }
             }
         }
-        Some((wanted, vcpu.separates_deactivation()))
+        Some(wanted)
     }
 
     fn load(&mut self, vcpu: usize, intid: u32) -> u64 {
@@ -221,7 +229,7 @@ impl Vgic {
 
     /// The most urgent active interrupt without a list register has ended.
     fn end_most_urgent(&mut self, vcpu: usize, effects: &mut Effects) {
-        let Some((wanted, _)) = self.wanted(vcpu) else {
+        let Some(wanted) = self.wanted(vcpu) else {
             return;
         };
         if wanted.active.added != 0 {
@@ -267,17 +275,23 @@ impl Wanted {
     }
 
     /// `ICH_HCR_EL2`, when so many are loaded.
-    const fn control(&self, active: usize, pending: usize, separate: bool) -> u64 {
+    const fn control(&self, active: usize, pending: usize) -> u64 {
         let mut control = 0;
         // An interrupt may be deactivated on another vCPU than the one that has it in a list
         // register, or after it has lost its list register: this model has to see it.
-        if separate {
+        if self.separate {
             control |= gic_control::TRAP_DEACTIVATION;
         } else if active < self.active.added {
             control |= gic_control::ENTRY_NOT_PRESENT;
         }
         if pending < self.open {
             control |= gic_control::NO_PENDING;
+            if self.open_groups & 1 != 0 {
+                control |= gic_control::GROUP_0_DISABLED;
+            }
+            if self.open_groups & 2 != 0 {
+                control |= gic_control::GROUP_1_DISABLED;
+            }
         }
         if pending < self.pending.added {
             if self.closed_groups & 1 != 0 {
