@@ -1,7 +1,20 @@
 //! Runs Realms and ordinary virtual machines on a Linux host.
 
+pub mod backend;
+pub mod command_line;
 pub mod configuration;
 pub mod device_tree;
+pub mod devices;
+pub mod error;
 pub mod layout;
 pub mod load;
+pub mod machine;
 pub mod measure;
+pub mod messages;
+pub mod sys;
+pub mod terminal;
+pub mod vcpu;
+pub mod worker;
+
+#[cfg(test)]
+mod test_kernel;

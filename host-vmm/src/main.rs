@@ -1,3 +1,151 @@
 //! The command `host-vmm`.
 
-fn main() {}
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+use host_vmm::command_line::{Arguments, Command, Measure, MeasurementForm, Run};
+use host_vmm::configuration::{OnReset, RealmOptions};
+use host_vmm::error::{Ending, Error, Exit};
+use host_vmm::load::Prepared;
+use host_vmm::machine::{self, Operator};
+use host_vmm::measure::{self, report};
+use host_vmm::messages;
+use tracing::{error, info};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_command_line(&error).into(),
+    };
+    let result = match arguments.command {
+        Command::Run(arguments) => run(*arguments),
+        Command::Measure(arguments) => measure(*arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "host-vmm", &mut script);
+            print(&script).map(|()| Exit::Done)
+        }
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("host-vmm: {error}");
+            error.exit().into()
+        }
+    }
+}
+
+/// Says in one line what is wrong; help that was asked for is printed as it is.
+fn wrong_command_line(error: &clap::Error) -> Exit {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let exit = if error.use_stderr() {
+            Exit::Unusable
+        } else {
+            Exit::Done
+        };
+        // Whoever reads may have enough.
+        let _ = error.print();
+        return exit;
+    }
+    let text = error.to_string();
+    // What follows an empty line is usage.
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    eprintln!("host-vmm: {line}; see host-vmm --help");
+    Exit::Unusable
+}
+
+fn run(arguments: Run) -> Result<Exit, Error> {
+    messages::initialize(arguments.json);
+    let realm = arguments.machine.realm;
+    let configuration = arguments.machine.configuration(realm)?;
+    // Before there are other threads, which must not take the signals.
+    let operator = Operator::new()?;
+    let begin = Instant::now();
+    let mut prepared = Prepared::new(&configuration)?;
+    info!(
+        name = configuration.name,
+        memory = %configuration.memory,
+        cpus = configuration.cpus.get(),
+        milliseconds = milliseconds(begin),
+        "files read"
+    );
+    let mut measured = configuration.realm.as_ref();
+    loop {
+        let ending = thread::scope(|scope| {
+            // Beside the launch, which takes no notice of it; once, because it stays the same.
+            if let Some(options) = measured.take() {
+                scope.spawn(|| say_measurement(options, &prepared));
+            }
+            machine::launch(&operator, &configuration, &prepared)
+        })?;
+        match ending {
+            Ending::PoweredOff => return Ok(Exit::Done),
+            Ending::Ended => return Ok(Exit::Ended),
+            Ending::Reset if configuration.on_reset == OnReset::Exit => return Ok(Exit::Reset),
+            Ending::Reset => {
+                info!(name = configuration.name, "restart");
+                prepared.renew(&configuration)?;
+            }
+        }
+    }
+}
+
+/// Says what `host-vmm measure` prints.
+fn say_measurement(options: &RealmOptions, prepared: &Prepared) {
+    let begin = Instant::now();
+    match measure::initial_measurement(options, prepared) {
+        Ok(measurement) => info!(
+            rim = %measurement,
+            hash = options.hash_algorithm.name(),
+            milliseconds = milliseconds(begin),
+            "initial measurement"
+        ),
+        Err(error) => error!(%error, "no initial measurement"),
+    }
+}
+
+fn milliseconds(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn measure(arguments: Measure) -> Result<Exit, Error> {
+    let form = arguments.form();
+    // Only Realms are measured: --realm may be left out.
+    let configuration = arguments.machine.configuration(true)?;
+    let options = configuration.realm.clone().unwrap_or_default();
+    let prepared = Prepared::new(&configuration)?;
+    let measurement = measure::initial_measurement(&options, &prepared)?;
+    let text = match form {
+        MeasurementForm::Hex => format!("{measurement}\n"),
+        MeasurementForm::Toml => report::toml(&configuration, &options, measurement)?,
+        MeasurementForm::Json => {
+            let report = report::Report::new(&configuration, &options, &prepared, measurement);
+            let json = serde_json::to_string_pretty(&report);
+            json.map_err(|error| Error::Output(error.into()))? + "\n"
+        }
+    };
+    print(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// Writes to standard output.
+fn print(bytes: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // Whoever reads has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::Output),
+    }
+}

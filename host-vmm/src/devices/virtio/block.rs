@@ -1,0 +1,221 @@
+//! Disks (virtio 1.2, section 5.2): a file or a block device of the host, in sectors of 512 bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+
+use virtio_bindings::bindings::virtio_blk::{
+    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX,
+    VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
+    VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
+    VIRTIO_BLK_T_OUT,
+};
+use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
+use virtio_queue::{Reader, Writer};
+use vm_memory::GuestMemoryMmap;
+
+use super::{Chain, VirtioDevice, read_bytes};
+use crate::devices::Complaints;
+
+const SECTOR_BYTES: u64 = 512;
+/// Type, reserved word and sector in front of each request.
+const HEADER_BYTES: usize = 16;
+const QUEUE_SIZE: u16 = 256;
+/// Buffers of one request: the queue has to hold them with header and status.
+const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
+/// Bytes of one buffer.
+const MAX_SEGMENT_BYTES: u32 = 128 << 10;
+/// Bytes of one request, so that a driver that breaks these rules does not keep the device busy.
+const MAX_REQUEST_BYTES: usize = MAX_SEGMENTS as usize * MAX_SEGMENT_BYTES as usize;
+/// What is copied at once.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Capacity, largest segment, number of segments, geometry, block size.
+const CONFIGURATION_BYTES: usize = 24;
+
+/// A disk.
+#[derive(Debug)]
+pub struct Block {
+    file: File,
+    read_only: bool,
+    sectors: u64,
+    identity: [u8; VIRTIO_BLK_ID_BYTES as usize],
+    chunk: Box<[u8]>,
+    complaints: Complaints,
+}
+
+/// How a request ended: the bytes of data that were written, or the status.
+type Outcome = Result<usize, u32>;
+
+impl Block {
+    /// The disk in a file or block device. What is behind its last whole sector is not part of it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub fn open(path: &Path, read_only: bool) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(!read_only).open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // The size of a block device is nowhere else.
+        let size = file.seek(SeekFrom::End(0))?;
+        let mut identity = [0; VIRTIO_BLK_ID_BYTES as usize];
+        // Tells the disks of a machine apart, and says nothing of the host's folders.
+        let text = format!("{:x}-{:x}", metadata.dev(), metadata.ino());
+        let count = text.len().min(identity.len());
+        identity[..count].copy_from_slice(&text.as_bytes()[..count]);
+        Ok(Self {
+            file,
+            read_only,
+            sectors: size / SECTOR_BYTES,
+            identity,
+            chunk: vec![0; CHUNK_BYTES].into(),
+            complaints: Complaints::default(),
+        })
+    }
+
+    /// Does what a request asks for.
+    fn execute(&mut self, reader: &mut Reader<'_>, data: &mut Writer<'_>) -> Outcome {
+        let mut header = [0; HEADER_BYTES];
+        reader
+            .read_exact(&mut header)
+            .map_err(|_| VIRTIO_BLK_S_IOERR)?;
+        let word = u64::from_le_bytes(*header.first_chunk().ok_or(VIRTIO_BLK_S_IOERR)?);
+        let sector = u64::from_le_bytes(*header.last_chunk().ok_or(VIRTIO_BLK_S_IOERR)?);
+        // The word behind the type is reserved.
+        let kind = (word & 0xffff_ffff) as u32;
+        match kind {
+            VIRTIO_BLK_T_IN => {
+                let bytes = data.available_bytes();
+                let start = self.position(sector, bytes)?;
+                let result = self.read(start, bytes, data);
+                result.map_err(|error| self.failed(&error))
+            }
+            VIRTIO_BLK_T_OUT if self.read_only => Err(VIRTIO_BLK_S_IOERR),
+            VIRTIO_BLK_T_OUT => {
+                let bytes = reader.available_bytes();
+                let start = self.position(sector, bytes)?;
+                let result = self.write(start, bytes, reader);
+                result.map_err(|error| self.failed(&error))
+            }
+            VIRTIO_BLK_T_FLUSH => {
+                let result = self.file.sync_data();
+                result.map(|()| 0).map_err(|error| self.failed(&error))
+            }
+            VIRTIO_BLK_T_GET_ID => {
+                let bytes = data.available_bytes().min(self.identity.len());
+                let result = data.write_all(&self.identity[..bytes]);
+                result.map(|()| bytes).map_err(|error| self.failed(&error))
+            }
+            _ => Err(VIRTIO_BLK_S_UNSUPP),
+        }
+    }
+
+    /// Where a request begins in the file, if all of it is on the disk.
+    fn position(&self, sector: u64, bytes: usize) -> Result<u64, u32> {
+        let count = u64::try_from(bytes).map_err(|_| VIRTIO_BLK_S_IOERR)?;
+        let inside = bytes <= MAX_REQUEST_BYTES
+            && count.is_multiple_of(SECTOR_BYTES)
+            && sector
+                .checked_add(count / SECTOR_BYTES)
+                .is_some_and(|end| end <= self.sectors);
+        // A sector of the disk has a position in the file, so this cannot overflow.
+        inside
+            .then(|| sector * SECTOR_BYTES)
+            .ok_or(VIRTIO_BLK_S_IOERR)
+    }
+
+    /// What the guest is told, and the operator, if the host's file could not be read or written.
+    fn failed(&self, error: &io::Error) -> u32 {
+        self.complaints.say("a disk", error);
+        VIRTIO_BLK_S_IOERR
+    }
+
+    fn read(&mut self, start: u64, bytes: usize, data: &mut Writer<'_>) -> io::Result<usize> {
+        let mut position = start;
+        let mut left = bytes;
+        while left > 0 {
+            let count = left.min(self.chunk.len());
+            let chunk = &mut self.chunk[..count];
+            self.file.read_exact_at(chunk, position)?;
+            data.write_all(chunk)?;
+            position += count as u64;
+            left -= count;
+        }
+        Ok(bytes)
+    }
+
+    fn write(&mut self, start: u64, bytes: usize, data: &mut Reader<'_>) -> io::Result<usize> {
+        let mut position = start;
+        let mut left = bytes;
+        while left > 0 {
+            let count = left.min(self.chunk.len());
+            let chunk = &mut self.chunk[..count];
+            data.read_exact(chunk)?;
+            self.file.write_all_at(chunk, position)?;
+            position += count as u64;
+            left -= count;
+        }
+        Ok(0)
+    }
+}
+
+impl VirtioDevice for Block {
+    const ID: u32 = VIRTIO_ID_BLOCK;
+    const QUEUES: &'static [u16] = &[QUEUE_SIZE];
+
+    fn features(&self) -> u64 {
+        let read_only = if self.read_only {
+            1 << VIRTIO_BLK_F_RO
+        } else {
+            0
+        };
+        1 << VIRTIO_BLK_F_SIZE_MAX
+            | 1 << VIRTIO_BLK_F_SEG_MAX
+            | 1 << VIRTIO_BLK_F_BLK_SIZE
+            | 1 << VIRTIO_BLK_F_FLUSH
+            | read_only
+    }
+
+    fn read_configuration(&self, offset: u64, data: &mut [u8]) {
+        let mut space = [0; CONFIGURATION_BYTES];
+        space[..8].copy_from_slice(&self.sectors.to_le_bytes());
+        space[8..12].copy_from_slice(&MAX_SEGMENT_BYTES.to_le_bytes());
+        space[12..16].copy_from_slice(&MAX_SEGMENTS.to_le_bytes());
+        space[20..24].copy_from_slice(&SECTOR_BYTES.to_le_bytes()[..4]);
+        read_bytes(&space, offset, data);
+    }
+
+    fn serve(&mut self, _queue: usize, memory: &GuestMemoryMmap, chain: Chain<'_>) -> u32 {
+        let (Ok(mut reader), Ok(mut data)) = (
+            Reader::new(memory, chain.clone()),
+            Writer::new(memory, chain),
+        ) else {
+            let what = "a request has buffers outside of the memory that the guest shares";
+            self.complaints.say("a disk", what);
+            return 0;
+        };
+        // The last byte that the device writes is the status.
+        let Some(mut status) = data
+            .available_bytes()
+            .checked_sub(1)
+            .and_then(|bytes| data.split_at(bytes).ok())
+        else {
+            let what = "a request has no room for the status";
+            self.complaints.say("a disk", what);
+            return 0;
+        };
+        let (written, code) = match self.execute(&mut reader, &mut data) {
+            Ok(written) => (written, VIRTIO_BLK_S_OK),
+            Err(code) => (0, code),
+        };
+        // The byte is there: it has just been split off.
+        let _ = status.write_all(&code.to_le_bytes()[..1]);
+        u32::try_from(written).map_or(1, |written| written + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What a command comes to: every error of this program, and the exit code that belongs to it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use attestation_token::reference::file::ReferenceFileError;
+use attestation_token::rim::RimError;
+use thiserror::Error;
+
+use crate::configuration::ConfigurationError;
+use crate::load::LoadError;
+use crate::machine::MachineError;
+
+/// The exit codes. Callers may rely on them; `host-vmm --help` and the README list them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// The guest switched itself off; or what was asked for is done.
+    Done = 0,
+    /// The guest was started and could not go on.
+    GuestFailed = 1,
+    /// The command line, or a file that it names, cannot be used. Nothing was started.
+    Unusable = 2,
+    /// This host cannot run the machine: no device node, no permission, no RMM or another version
+    /// of it, not enough memory. Nothing was started.
+    HostCannot = 3,
+    /// The command was ended from outside, by a signal or at the terminal.
+    Ended = 4,
+    /// The guest restarted itself, and `--on-reset exit` was given.
+    Reset = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How a machine that was started has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The guest switched itself off.
+    PoweredOff,
+    /// The guest restarted itself. A Realm does not run again; a new one has to be made.
+    Reset,
+    /// Somebody wants it to end: a signal, or keys at the terminal.
+    Ended,
+}
+
+/// Why a command ends without its result. Each is one line for people.
+#[derive(Error, Debug)]
+pub enum Error {
+    /// An option, by its name.
+    #[error("{option}: {error}")]
+    Option {
+        /// As it is on the command line.
+        option: &'static str,
+        /// Why it cannot be used.
+        error: OptionError,
+    },
+    /// Options that do not go together.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// Content of the guest's memory.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The machine could not be started, or could not go on.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// A measurement that cannot be.
+    #[error("the initial measurement cannot be computed: {0}")]
+    Measurement(#[from] RimError),
+    /// Reference values that cannot be written.
+    #[error("reference values: {0}")]
+    Reference(#[from] ReferenceFileError),
+    /// Nobody takes the output.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+}
+
+/// Why an option cannot be used.
+#[derive(Error, Debug)]
+pub enum OptionError {
+    /// It is about Realms, and this is no Realm.
+    #[error("only a Realm has that; add --realm")]
+    OnlyForRealms,
+    /// It is about ordinary machines.
+    #[error("runs ordinary machines; without --realm only")]
+    OnlyForOrdinaryMachines,
+    /// It is a back-end for Realms.
+    #[error("runs Realms; add --realm")]
+    BackendForRealms,
+    /// Digits that are none.
+    #[error("after 0x there must be an even number of hexadecimal digits")]
+    Hexadecimal,
+    /// Its value is not allowed.
+    #[error(transparent)]
+    Value(#[from] ConfigurationError),
+    /// A file that it names.
+    #[error("{path}: {error}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// The exit code that belongs to it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Machine(MachineError::Vcpu { .. }) => Exit::GuestFailed,
+            Self::Machine(MachineError::Disk { .. } | MachineError::Console { .. }) => {
+                Exit::Unusable
+            }
+            Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) => {
+                Exit::HostCannot
+            }
+            Self::Option { .. }
+            | Self::Configuration(_)
+            | Self::Load(_)
+            | Self::Measurement(_)
+            | Self::Reference(_) => Exit::Unusable,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "the guest switched itself off",
+            Self::GuestFailed => "the guest could not go on",
+            Self::Unusable => "nothing was started: something that was given cannot be used",
+            Self::HostCannot => "nothing was started: this host cannot run the machine",
+            Self::Ended => "ended from outside",
+            Self::Reset => "the guest restarted itself",
+        })
+    }
+}

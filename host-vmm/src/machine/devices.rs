@@ -1,0 +1,174 @@
+//! The devices of a configuration, and the threads that serve them.
+
+use std::io;
+use std::sync::Arc;
+
+use tracing::info;
+use virtio_bindings::bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use super::MachineError;
+use super::control::Control;
+use crate::backend::{BackendError, VirtualMachine};
+use crate::configuration::{Configuration, ConsoleEnd, Disk, VirtioDevice};
+use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
+use crate::devices::virtio::block::Block;
+use crate::devices::virtio::console::Console;
+use crate::devices::virtio::{self, VirtioMmio};
+use crate::devices::{Bus, InterruptLine};
+use crate::layout::{Device, Layout, SERIAL, Spi};
+use crate::sys::memory::Ram;
+use crate::terminal::{Input, Output};
+use crate::worker::Worker;
+
+/// A machine's devices, and the threads that serve them.
+pub(super) struct Devices {
+    pub(super) bus: Bus,
+    interrupts: Vec<(InterruptLine, Spi)>,
+    notifiers: Vec<(EventFd, u64, u32)>,
+    /// The console that the terminal is for.
+    terminal: Option<(Arc<dyn InputSink>, EventFd)>,
+    workers: Vec<Worker>,
+}
+
+impl Devices {
+    pub(super) fn new(
+        configuration: &Configuration,
+        layout: &Layout,
+        ram: &Ram,
+        control: &Control,
+    ) -> Result<Self, MachineError> {
+        let mut devices = Self {
+            bus: Bus::new(),
+            interrupts: Vec::new(),
+            notifiers: Vec::new(),
+            terminal: None,
+            workers: Vec::new(),
+        };
+        devices.add_serial(&configuration.serial, control)?;
+        for (slot, device) in configuration.virtio_devices().enumerate() {
+            let place = layout
+                .virtio_slot(slot)
+                .ok_or_else(|| io::Error::other("more virtio devices than slots"))?;
+            match device {
+                VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
+                VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram)?,
+            }
+        }
+        Ok(devices)
+    }
+
+    fn add_serial(&mut self, end: &ConsoleEnd, control: &Control) -> Result<(), MachineError> {
+        let line = InterruptLine::new()?;
+        self.interrupts.push((line.try_clone()?, SERIAL.interrupt));
+        let room = EventFd::new(EFD_NONBLOCK)?;
+        let port = SerialPort::new(line, output(end, control)?, teller(&room)?);
+        if *end == ConsoleEnd::Terminal {
+            self.terminal = Some((port.clone(), room));
+        }
+        self.bus.add(SERIAL.range, port)?;
+        Ok(())
+    }
+
+    fn add_console(
+        &mut self,
+        end: &ConsoleEnd,
+        place: Device,
+        ram: &Ram,
+        control: &Control,
+    ) -> Result<(), MachineError> {
+        let room = EventFd::new(EFD_NONBLOCK)?;
+        let console = Console::new(output(end, control)?, teller(&room)?);
+        let device = self.add_virtio("virtio console", console, place, ram)?;
+        if *end == ConsoleEnd::Terminal {
+            self.terminal = Some((device, room));
+        }
+        Ok(())
+    }
+
+    fn add_disk(
+        &mut self,
+        slot: usize,
+        disk: &Disk,
+        place: Device,
+        ram: &Ram,
+    ) -> Result<(), MachineError> {
+        let block =
+            Block::open(&disk.path, disk.read_only).map_err(|error| MachineError::Disk {
+                path: disk.path.clone(),
+                error,
+            })?;
+        self.add_virtio(&format!("disk {slot}"), block, place, ram)?;
+        Ok(())
+    }
+
+    fn add_virtio<D: virtio::VirtioDevice>(
+        &mut self,
+        name: &str,
+        device: D,
+        place: Device,
+        ram: &Ram,
+    ) -> Result<Arc<VirtioMmio<D>>, MachineError> {
+        let line = InterruptLine::new()?;
+        let device = VirtioMmio::new(device, ram.for_devices(), line.try_clone()?)?;
+        self.interrupts.push((line, place.interrupt));
+        for (number, notifier) in (0..).zip(device.notifiers()) {
+            let address = place.range.base + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY);
+            self.notifiers
+                .push((notifier.try_clone()?, address, number));
+        }
+        self.workers.push(Worker::serve(name, Arc::clone(&device))?);
+        self.bus.add(place.range, device.clone())?;
+        Ok(device)
+    }
+
+    /// Connects interrupts and queues with the kernel.
+    pub(super) fn connect(&self, machine: &dyn VirtualMachine) -> Result<(), BackendError> {
+        for (line, interrupt) in &self.interrupts {
+            machine.connect_interrupt(line.event(), *interrupt)?;
+        }
+        for (event, address, number) in &self.notifiers {
+            machine.connect_notifier(event, *address, *number)?;
+        }
+        Ok(())
+    }
+
+    /// Hands standard input to the console that is on the terminal.
+    pub(super) fn listen(&mut self, control: &Arc<Control>) -> Result<Option<Input>, MachineError> {
+        let Some((sink, room)) = self.terminal.take() else {
+            return Ok(None);
+        };
+        let control = Arc::clone(control);
+        let leave = move || {
+            info!("left by Ctrl-A X");
+            control.leave();
+        };
+        let input = Input::standard(sink, room, leave).map_err(MachineError::Terminal)?;
+        Ok(Some(input))
+    }
+}
+
+/// Writes to an event.
+fn teller(event: &EventFd) -> io::Result<Box<dyn Fn() + Send>> {
+    let event = event.try_clone()?;
+    Ok(Box::new(move || {
+        // Fails only if it has been told 2⁶⁴ − 2 times already.
+        let _ = event.write(1);
+    }))
+}
+
+fn output(end: &ConsoleEnd, control: &Control) -> Result<ConsoleOutput, MachineError> {
+    Ok(match end {
+        ConsoleEnd::Terminal => {
+            Box::new(Output::standard(control.stop()).map_err(MachineError::Terminal)?)
+        }
+        ConsoleEnd::File(path) => {
+            let output = Output::file(path, control.stop());
+            Box::new(output.map_err(|error| MachineError::Console {
+                path: path.clone(),
+                error,
+            })?)
+        }
+        ConsoleEnd::Nowhere => Box::new(io::sink()),
+    })
+}

@@ -1,0 +1,10 @@
+//! The operating system, where safe interfaces end: device nodes, mappings, signals, the terminal.
+//! What is `unsafe` in this crate is here, behind functions that are not.
+
+#![allow(unsafe_code)]
+
+pub mod kvm;
+pub mod memory;
+pub mod signal;
+pub mod terminal;
+pub mod uapi;

@@ -1,0 +1,140 @@
+//! Signals: those that end this process in an orderly way, and the one that calls a thread out of
+//! the kernel.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+
+use libc::{c_int, c_void, siginfo_t, sigset_t};
+use vmm_sys_util::signal::{Killable as _, SIGRTMIN, register_signal_handler};
+
+/// Signals by which somebody wants this process to end.
+const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+
+extern "C" fn nothing(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
+
+/// Interrupts the system call that a thread is in, if it is in one.
+pub fn interrupt<T>(thread: &JoinHandle<T>) {
+    static HANDLER: OnceLock<bool> = OnceLock::new();
+    // Without a handler the signal would end the process.
+    let handled = HANDLER.get_or_init(|| register_signal_handler(SIGRTMIN(), nothing).is_ok());
+    if *handled {
+        // Fails when the thread has ended, and then there is nothing to interrupt.
+        let _ = thread.kill(SIGRTMIN());
+    }
+}
+
+/// Signals to end, as something that can be read. While this lives they do not end the process;
+/// it is made before other threads are, which take over what is blocked.
+#[derive(Debug)]
+pub struct Endings {
+    descriptor: OwnedFd,
+    before: sigset_t,
+}
+
+impl Endings {
+    /// Holds the signals back from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let mut set = MaybeUninit::<sigset_t>::uninit();
+        // SAFETY: `sigemptyset` fills the set that it gets, so it is initialised afterwards;
+        // `sigaddset` writes to that set and gets valid signal numbers.
+        let set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            let mut set = set.assume_init();
+            for signal in ENDING {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            set
+        };
+        // SAFETY: the set is valid, −1 asks for a new descriptor, which is checked and then owned
+        // by nobody else.
+        let descriptor = unsafe {
+            let number = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if number < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(number)
+        };
+        let mut before = MaybeUninit::<sigset_t>::uninit();
+        // SAFETY: both sets are valid for the call, which fills `before` when it succeeds, and it
+        // cannot fail with `SIG_BLOCK`.
+        let before = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, before.as_mut_ptr());
+            before.assume_init()
+        };
+        Ok(Self { descriptor, before })
+    }
+
+    /// The number of the signal that came, if one did.
+    pub fn take(&self) -> Option<u32> {
+        let mut information = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the buffer has `size` bytes; it is looked at only if the kernel has filled it.
+        unsafe {
+            let count = libc::read(
+                self.descriptor.as_raw_fd(),
+                information.as_mut_ptr().cast(),
+                size,
+            );
+            (usize::try_from(count) == Ok(size)).then(|| information.assume_init().ssi_signo)
+        }
+    }
+}
+
+impl AsRawFd for Endings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+}
+
+impl Drop for Endings {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that `pthread_sigmask` filled.
+        unsafe {
+            libc::pthread_sigmask(
+                libc::SIG_SETMASK,
+                &raw const self.before,
+                std::ptr::null_mut(),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_signal_to_end_can_be_read() {
+        let endings = Endings::new().unwrap();
+        assert_eq!(endings.take(), None);
+        // SAFETY: this thread has the signal blocked, so nothing happens but that it is pending.
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGTERM) };
+        assert_eq!(endings.take(), Some(15));
+        assert_eq!(endings.take(), None);
+    }
+
+    #[test]
+    fn a_thread_is_called_out_of_the_kernel() {
+        let thread = std::thread::spawn(|| {
+            // SAFETY: no descriptors, and a time that is a number.
+            let result = unsafe { libc::poll(std::ptr::null_mut(), 0, 60_000) };
+            (result, io::Error::last_os_error().kind())
+        });
+        let start = Instant::now();
+        while !thread.is_finished() {
+            interrupt(&thread);
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(start.elapsed() < Duration::from_secs(30));
+        }
+        assert_eq!(thread.join().unwrap(), (-1, io::ErrorKind::Interrupted));
+    }
+}
