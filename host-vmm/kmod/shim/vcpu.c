@@ -2,8 +2,10 @@
 /* vCPU files, and the loop that runs a REC. */
 #define pr_fmt(fmt) "realm: " fmt
 
+#include <linux/anon_inodes.h>
 #include <linux/arm-smccc.h>
 #include <linux/context_tracking.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
@@ -411,7 +413,8 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct host_vcpu *vcpu = file->private_data;
 
-	host_vm_put(vcpu->vm);
+	if (vcpu)
+		host_vm_put(vcpu->vm);
 	return 0;
 }
 
@@ -451,39 +454,56 @@ void host_vcpu_free(struct host_vcpu *vcpu)
 	kfree_rcu(vcpu, rcu);
 }
 
-/* With the VM's lock held. */
-static int vcpu_add(struct host_vm *vm, u32 index)
+/*
+ * With the VM's lock held. The file comes first: what Rust has been told of a vCPU it remembers, so
+ * nothing may fail after that.
+ */
+static int vcpu_add(struct host_vm *vm, u32 index, int fd)
 {
 	struct host_vcpu *vcpu;
-	int result;
+	struct file *file;
+	int error;
 
 	if (vm->vcpus[index])
 		return -EEXIST;
 	vcpu = vcpu_allocate(vm, index);
 	if (!vcpu)
 		return -ENOMEM;
-	smp_store_release(&vm->vcpus[index], vcpu);
-	result = realm_vcpu_create(vm->core, index, vcpu->rec_run, virt_to_phys(vcpu->rec_run),
-				   &vcpu->core);
-	if (!result) {
-		result = host_install(vm, "realm-vcpu", &vcpu_operations, vcpu, O_RDWR);
-		if (result >= 0)
-			return result;
-		realm_vcpu_destroy(vcpu->core);
+	file = anon_inode_getfile("realm-vcpu", &vcpu_operations, vcpu, O_RDWR);
+	if (IS_ERR(file)) {
+		host_vcpu_free(vcpu);
+		return PTR_ERR(file);
 	}
-	WRITE_ONCE(vm->vcpus[index], NULL);
-	host_vcpu_free(vcpu);
-	return result;
+	smp_store_release(&vm->vcpus[index], vcpu);
+	error = realm_vcpu_create(vm->core, index, vcpu->rec_run, virt_to_phys(vcpu->rec_run),
+				  &vcpu->core);
+	if (error) {
+		WRITE_ONCE(vm->vcpus[index], NULL);
+		/* Released later, and with nothing to let go of. */
+		file->private_data = NULL;
+		fput(file);
+		host_vcpu_free(vcpu);
+		return error;
+	}
+	host_vm_get(vm);
+	fd_install(fd, file);
+	return 0;
 }
 
 int host_vcpu_create(struct host_vm *vm, unsigned long index)
 {
-	int result;
+	int error, fd;
 
 	if (index >= REALM_MAX_VCPUS)
 		return -EINVAL;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
 	mutex_lock(&vm->lock);
-	result = vcpu_add(vm, index);
+	error = vcpu_add(vm, index, fd);
 	mutex_unlock(&vm->lock);
-	return result;
+	if (!error)
+		return fd;
+	put_unused_fd(fd);
+	return error;
 }
