@@ -206,6 +206,7 @@ fn interrupt_controller(tree: &mut FdtWriter, layout: &Layout) -> Result<(), Dev
     tree.property_string("compatible", "arm,gic-v3")?;
     tree.property_null("interrupt-controller")?;
     tree.property_u32("#interrupt-cells", 3)?;
+    tree.property_u32("#address-cells", 0)?;
     tree.property_u32("#redistributor-regions", 1)?;
     registers(tree, &[GIC_DISTRIBUTOR, layout.gic_redistributors])?;
     tree.property_phandle(GIC_PHANDLE)?;

@@ -26,7 +26,7 @@ use crate::layout::{BLOCK_BYTES, Layout, PAGE_BYTES, Range};
 
 pub mod image;
 
-use image::{Image, ImageError, MAX_IMAGE_BYTES};
+use image::{Image, ImageError, MAX_IMAGE_BYTES, RECOGNISED_BYTES};
 
 /// What is kept for the device tree. Linux maps no more than that.
 pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
@@ -262,11 +262,20 @@ fn read(file: &File, path: &Path, limit: u64, bytes: &mut Vec<u8>) -> Result<(),
 fn read_kernel(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    read(&file, path, MAX_IMAGE_BYTES + 1, &mut bytes)?;
-    let image = Image::parse(&bytes).map_err(|error| LoadError::Kernel {
+    let failed = |error| LoadError::Kernel {
         path: path.into(),
         error,
-    })?;
+    };
+    // Half a gigabyte of something else need not be read.
+    read(&file, path, RECOGNISED_BYTES, &mut bytes)?;
+    Image::recognise(&bytes).map_err(failed)?;
+    read(
+        &file,
+        path,
+        MAX_IMAGE_BYTES + 1 - RECOGNISED_BYTES,
+        &mut bytes,
+    )?;
+    let image = Image::parse(&bytes).map_err(failed)?;
     Ok((image, bytes))
 }
 

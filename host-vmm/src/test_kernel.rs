@@ -31,7 +31,9 @@ pub(crate) const SECTIONS: usize = PE_OFFSET + 24 + 0x70;
 impl TestKernel {
     /// The file.
     pub(crate) fn build(&self) -> Vec<u8> {
-        let mut file: Vec<u8> = (0..self.file_bytes).map(|at| (at % 251) as u8).collect();
+        // No two pages alike.
+        let pattern = (0..=250_u8).cycle();
+        let mut file: Vec<u8> = pattern.take(self.file_bytes).collect();
         let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &[0; SECTIONS + 40]);
         put(0, b"MZ");
@@ -39,18 +41,20 @@ impl TestKernel {
         put(0x10, &self.image_size.to_le_bytes());
         put(0x18, &self.flags.to_le_bytes());
         put(0x38, b"ARM\x64");
-        put(0x3c, &(PE_OFFSET as u32).to_le_bytes());
+        put(0x3c, &word(PE_OFFSET));
         put(PE_OFFSET, b"PE\0\0");
         put(PE_OFFSET + 4, &0xaa64_u16.to_le_bytes());
         put(PE_OFFSET + 6, &1_u16.to_le_bytes());
         put(PE_OFFSET + 20, &0x70_u16.to_le_bytes());
         // One section, from 0x200 to the end.
         put(SECTIONS, b".text\0\0\0");
-        put(
-            SECTIONS + 16,
-            &(self.file_bytes as u32 - 0x200).to_le_bytes(),
-        );
+        put(SECTIONS + 16, &word(self.file_bytes - 0x200));
         put(SECTIONS + 20, &0x200_u32.to_le_bytes());
         file
     }
+}
+
+/// A number of 32 bits.
+fn word(number: usize) -> [u8; 4] {
+    u32::try_from(number).unwrap().to_le_bytes()
 }

@@ -1,0 +1,228 @@
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::configuration::ConfigurationError;
+
+fn parse(line: &[&str]) -> Result<MachineArguments, clap::Error> {
+    let line = ["host-vmm", "run", "--kernel", "k"].iter().chain(line);
+    match Arguments::try_parse_from(line)?.command {
+        Command::Run(run) => Ok(run.machine),
+        _ => unreachable!(),
+    }
+}
+
+/// The machine of a command line, with what it says of Realms.
+fn configuration(line: &[&str]) -> Configuration {
+    let arguments = parse(line).unwrap();
+    let realm = arguments.realm;
+    arguments.configuration(realm).unwrap()
+}
+
+fn refused(line: &[&str]) -> Error {
+    let arguments = parse(line).unwrap();
+    let realm = arguments.realm;
+    arguments.configuration(realm).unwrap_err()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let machine = configuration(&[]);
+    assert_eq!(machine.realm, None);
+    assert_eq!(machine.command_line, "console=ttyS0");
+    assert_eq!(machine.memory.bytes(), 512 << 20);
+    assert_eq!(machine.cpus.get(), 1);
+    assert_eq!(machine.serial, ConsoleEnd::Terminal);
+    assert_eq!(machine.virtio_console, None);
+    assert_eq!(machine.backend, Backend::Auto);
+    assert_eq!(machine.device_nodes, DeviceNodes::default());
+    assert_eq!(machine.on_reset, OnReset::Restart);
+    let realm = configuration(&["--realm"]).realm.unwrap();
+    assert_eq!(realm, RealmOptions::default());
+}
+
+#[test]
+fn a_realm_with_everything() {
+    let machine = configuration(&[
+        "--realm",
+        "--initrd",
+        "i",
+        "--cmdline",
+        "quiet",
+        "--memory",
+        "1G",
+        "--cpus",
+        "4",
+        "--disk",
+        "a.img",
+        "--disk",
+        "b,c.img,readonly",
+        "--serial",
+        "file=log",
+        "--virtio-console",
+        "terminal",
+        "--hash",
+        "sha-512",
+        "--personalization-value",
+        "0x0102",
+        "--sve-vl",
+        "256",
+        "--pmu-counters",
+        "6",
+        "--breakpoints",
+        "4",
+        "--watchpoints",
+        "5",
+        "--backend",
+        "module",
+        "--realm-device",
+        "/dev/other",
+        "--on-reset",
+        "exit",
+    ]);
+    assert_eq!(machine.initrd, Some("i".into()));
+    assert_eq!(machine.command_line, "quiet");
+    assert_eq!(machine.memory.bytes(), 1 << 30);
+    assert_eq!(machine.cpus.get(), 4);
+    let disk = |path: &str, read_only| Disk {
+        path: path.into(),
+        read_only,
+    };
+    assert_eq!(machine.disks, [disk("a.img", false), disk("b,c.img", true)]);
+    assert_eq!(machine.serial, ConsoleEnd::File("log".into()));
+    assert_eq!(machine.virtio_console, Some(ConsoleEnd::Terminal));
+    assert_eq!(machine.backend, Backend::Module);
+    assert_eq!(machine.device_nodes.realm, Path::new("/dev/other"));
+    assert_eq!(machine.on_reset, OnReset::Exit);
+    let realm = machine.realm.unwrap();
+    assert_eq!(realm.hash_algorithm, HashAlgorithm::Sha512);
+    assert_eq!(realm.personalization_value.as_bytes()[..3], [1, 2, 0]);
+    assert_eq!(realm.sve_vl, Some(1));
+    assert_eq!(realm.pmu_counters, Some(6));
+    assert_eq!((realm.breakpoints, realm.watchpoints), (3, 4));
+}
+
+#[test]
+fn the_terminal_goes_to_one_console_and_the_kernel_speaks_there() {
+    let machine = configuration(&["--virtio-console", "terminal"]);
+    assert_eq!(machine.serial, ConsoleEnd::Nowhere);
+    assert_eq!(machine.command_line, "console=hvc0");
+    let machine = configuration(&["--virtio-console", "none"]);
+    assert_eq!(machine.serial, ConsoleEnd::Terminal);
+    assert_eq!(machine.command_line, "console=ttyS0");
+    let error = refused(&["--virtio-console", "terminal", "--serial", "terminal"]);
+    assert!(matches!(
+        error,
+        Error::Configuration(ConfigurationError::OneTerminal)
+    ));
+}
+
+#[test]
+fn options_for_realms_need_a_realm() {
+    for (option, value) in [
+        ("--hash", "sha-256"),
+        ("--personalization-value", "x"),
+        ("--sve-vl", "128"),
+        ("--pmu-counters", "1"),
+        ("--breakpoints", "2"),
+        ("--watchpoints", "2"),
+    ] {
+        let text = refused(&[option, value]).to_string();
+        assert_eq!(
+            text,
+            format!("{option}: only a Realm has that; add --realm")
+        );
+        configuration(&["--realm", option, value]);
+    }
+    for backend in ["module", "kvm-cca"] {
+        let text = refused(&["--backend", backend]).to_string();
+        assert_eq!(
+            text,
+            format!("--backend {backend}: runs Realms; add --realm")
+        );
+        configuration(&["--realm", "--backend", backend]);
+    }
+    refused(&["--realm", "--backend", "kvm"]);
+    configuration(&["--backend", "kvm"]);
+}
+
+#[test]
+fn personalization_values() {
+    let value = |text: &str| personalization_value(OsStr::new(text));
+    assert_eq!(
+        value("tenant").unwrap(),
+        PersonalizationValue::new(b"tenant").unwrap()
+    );
+    assert_eq!(
+        value("0xfFe0").unwrap(),
+        PersonalizationValue::new(&[0xff, 0xe0]).unwrap()
+    );
+    assert!(value(&format!("0x{}", "00".repeat(64))).is_ok());
+    for text in ["0xabc", "0xzz", "0x0x00"] {
+        assert!(
+            matches!(value(text), Err(OptionError::Hexadecimal)),
+            "{text}"
+        );
+    }
+    for text in [
+        "x".repeat(65),
+        format!("0x{}", "00".repeat(65)),
+        "@/dev/zero".into(),
+    ] {
+        assert!(matches!(
+            value(&text),
+            Err(OptionError::Value(
+                ConfigurationError::PersonalizationLength
+            ))
+        ));
+    }
+    assert!(matches!(value("@/nowhere"), Err(OptionError::File { .. })));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("value");
+    std::fs::write(&path, [3; 64]).unwrap();
+    let text = format!("@{}", path.display());
+    assert_eq!(value(&text).unwrap().as_bytes(), &[3; 64]);
+}
+
+#[test]
+fn values_that_are_none() {
+    for line in [
+        &["--memory", "3M"][..],
+        &["--memory", "much"],
+        &["--cpus", "0"],
+        &["--cpus", "513"],
+        &["--serial", "tty"],
+        &["--serial", "file="],
+        &["--virtio-console", ""],
+        &["--hash", "sha-384"],
+        &["--sve-vl", "0"],
+        &["--sve-vl", "129"],
+        &["--sve-vl", "2176"],
+        &["--pmu-counters", "32"],
+        &["--breakpoints", "1"],
+        &["--watchpoints", "65"],
+        &["--backend", "xen"],
+        &["--unknown"],
+        &["positional"],
+    ] {
+        assert!(parse(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn there_are_as_many_devices_as_slots() {
+    let disks = |count| {
+        let mut line = vec!["--virtio-console", "none"];
+        line.extend(std::iter::repeat_n(["--disk", "d"], count).flatten());
+        line
+    };
+    configuration(&disks(31));
+    assert!(matches!(
+        refused(&disks(32)),
+        Error::Configuration(ConfigurationError::TooManyDevices)
+    ));
+}

@@ -12,6 +12,8 @@ use crate::layout::{BLOCK_BYTES, PAGE_BYTES};
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 64;
+/// From how many bytes one sees what a file is.
+pub const RECOGNISED_BYTES: u64 = 1024;
 /// The device tree has to be within 512 MiB of the kernel's first byte, and takes 2 MiB.
 pub const MAX_IMAGE_BYTES: u64 = (512 << 20) - 2 * BLOCK_BYTES;
 
@@ -108,17 +110,33 @@ pub struct Image {
     pub memory_bytes: u64,
 }
 
+impl Header {
+    fn of(file: &[u8]) -> Result<Self, ImageError> {
+        match Self::read_from_prefix(file) {
+            Ok((header, _)) if header.magic == MAGIC => Ok(header),
+            _ => Err(something_else(file)),
+        }
+    }
+}
+
 impl Image {
+    /// Looks whether the first [`RECOGNISED_BYTES`] of a file, or fewer if it has no more, are
+    /// those of a kernel.
+    ///
+    /// # Errors
+    ///
+    /// If they are those of something else.
+    pub fn recognise(start: &[u8]) -> Result<(), ImageError> {
+        Header::of(start).map(|_| ())
+    }
+
     /// Takes the header of a whole file apart.
     ///
     /// # Errors
     ///
     /// If it is not one, or one that cannot be started.
     pub fn parse(file: &[u8]) -> Result<Self, ImageError> {
-        let (header, _) = Header::read_from_prefix(file).map_err(|_| something_else(file))?;
-        if header.magic != MAGIC {
-            return Err(something_else(file));
-        }
+        let header = Header::of(file)?;
         let found = file.len() as u64;
         let text_offset = header.text_offset.get();
         let image_bytes = header.image_size.get();

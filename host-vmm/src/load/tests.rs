@@ -1,1 +1,189 @@
+use std::fs;
 
+use tempfile::TempDir;
+
+use super::*;
+use crate::configuration::{
+    Backend, ConsoleEnd, CpuCount, DeviceNodes, MemorySize, OnReset, RealmOptions,
+};
+use crate::test_kernel::TestKernel;
+
+/// A folder with a kernel and an initial RAM disk, and a machine of them.
+struct Files {
+    folder: TempDir,
+    configuration: Configuration,
+}
+
+impl Files {
+    fn new(kernel: &[u8], initrd: Option<&[u8]>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let kernel_path = folder.path().join("kernel");
+        let initrd_path = folder.path().join("initrd");
+        fs::write(&kernel_path, kernel).unwrap();
+        if let Some(initrd) = initrd {
+            fs::write(&initrd_path, initrd).unwrap();
+        }
+        let configuration = Configuration {
+            name: "test".into(),
+            realm: Some(RealmOptions::default()),
+            kernel: kernel_path,
+            initrd: initrd.map(|_| initrd_path),
+            command_line: "console=ttyS0".into(),
+            memory: MemorySize::new(16 << 20).unwrap(),
+            cpus: CpuCount::new(2).unwrap(),
+            disks: Vec::new(),
+            serial: ConsoleEnd::Nowhere,
+            virtio_console: None,
+            backend: Backend::Auto,
+            device_nodes: DeviceNodes::default(),
+            on_reset: OnReset::Restart,
+        };
+        Self {
+            folder,
+            configuration,
+        }
+    }
+
+    fn plain() -> Self {
+        Self::new(&TestKernel::default().build(), Some(&[7; 5000]))
+    }
+
+    fn prepared(&self) -> Prepared {
+        Prepared::new(&self.configuration).unwrap()
+    }
+
+    fn error(&self) -> LoadError {
+        Prepared::new(&self.configuration).unwrap_err()
+    }
+}
+
+#[test]
+fn content_is_where_the_table_says() {
+    let files = Files::plain();
+    let prepared = files.prepared();
+    assert_eq!(prepared.entry, 0x8000_0000);
+    assert_eq!(prepared.registers(), [0x8020_0000, 0, 0, 0, 0, 0, 0, 0]);
+    let addresses: Vec<_> = prepared.segments().map(|segment| segment.ipa).collect();
+    assert_eq!(addresses, [0x8000_0000, 0x8020_0000, 0x8040_0000]);
+    let kernel = fs::read(&files.configuration.kernel).unwrap();
+    assert_eq!(prepared.kernel().content(), kernel);
+    let initrd = prepared.initrd().unwrap();
+    assert_eq!(initrd.content(), [7; 5000]);
+    assert_eq!(initrd.pages().len(), 8192);
+    assert!(initrd.pages()[5000..].iter().all(|byte| *byte == 0));
+    assert_eq!(initrd.range(), Range::new(0x8040_0000, 8192));
+}
+
+#[test]
+fn the_kernel_keeps_its_offset_and_the_memory_behind_it() {
+    let kernel = TestKernel {
+        text_offset: 0x8_0000,
+        image_size: 0x18_0001,
+        ..TestKernel::default()
+    };
+    let prepared = Files::new(&kernel.build(), None).prepared();
+    assert_eq!(prepared.entry, 0x8008_0000);
+    // One byte more than what is left of the block.
+    assert_eq!(prepared.device_tree().ipa, 0x8040_0000);
+    assert!(prepared.initrd().is_none());
+}
+
+#[test]
+fn segments_are_whole_pages_in_order_and_apart_whatever_the_sizes() {
+    for file_bytes in [0x200, 0x1000, 0x1001, 0x1f_ffff] {
+        for text_offset in [0, 0x1f_f000] {
+            for image_size in [1, 0x20_0000, 0x3f_ffff] {
+                for initrd_bytes in [1, 4096, 4097] {
+                    let kernel = TestKernel {
+                        file_bytes,
+                        image_size,
+                        text_offset,
+                        ..TestKernel::default()
+                    };
+                    let files = Files::new(&kernel.build(), Some(&vec![1; initrd_bytes]));
+                    check_segments(&files.prepared(), image_size.max(file_bytes as u64));
+                }
+            }
+        }
+    }
+}
+
+fn check_segments(prepared: &Prepared, image_bytes: u64) {
+    let ram = prepared.layout.ram;
+    let kernel = Range::new(prepared.entry, image_bytes);
+    let tree = Range::new(prepared.device_tree().ipa, DEVICE_TREE_BYTES);
+    assert!(tree.base.is_multiple_of(BLOCK_BYTES));
+    assert!(tree.end() - kernel.base <= 512 << 20);
+    assert!(!kernel.overlaps(tree));
+    let mut end = ram.base;
+    for segment in prepared.segments() {
+        let range = segment.range();
+        assert!(range.base.is_multiple_of(PAGE_BYTES) && range.size.is_multiple_of(PAGE_BYTES));
+        assert!(range.base >= end && range.end() <= ram.end() && range.size > 0);
+        assert!(range.size - (segment.content().len() as u64) < PAGE_BYTES);
+        end = range.end();
+    }
+    let initrd = prepared.initrd().unwrap().range();
+    assert!(!initrd.overlaps(kernel) && !initrd.overlaps(tree));
+}
+
+#[test]
+fn the_same_files_give_the_same_bytes() {
+    let files = Files::plain();
+    let mut prepared = files.prepared();
+    assert_eq!(prepared, files.prepared());
+    let before = prepared.clone();
+    prepared.renew(&files.configuration).unwrap();
+    assert_eq!(prepared, before);
+}
+
+#[test]
+fn an_ordinary_machine_has_new_seeds_each_time() {
+    let mut files = Files::plain();
+    files.configuration.realm = None;
+    let mut prepared = files.prepared();
+    let before = prepared.clone();
+    prepared.renew(&files.configuration).unwrap();
+    assert_ne!(prepared.device_tree(), before.device_tree());
+    assert_eq!(prepared.device_tree().ipa, before.device_tree().ipa);
+    assert_eq!(prepared.kernel(), before.kernel());
+}
+
+#[test]
+fn memory_has_to_hold_all_of_it_and_need_not_hold_more() {
+    let mut files = Files::plain();
+    files.configuration.memory = MemorySize::new(6 << 20).unwrap();
+    files.prepared();
+    files.configuration.memory = MemorySize::new(4 << 20).unwrap();
+    let error = files.error();
+    let LoadError::MemoryTooSmall { memory, needed } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((memory, needed), (4, 6));
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let mut files = Files::plain();
+    let missing = files.folder.path().join("missing");
+    let folder = files.folder.path().to_owned();
+
+    files.configuration.initrd = Some(missing.clone());
+    assert!(matches!(files.error(), LoadError::Read { path, .. } if path == missing));
+    files.configuration.initrd = Some(folder.clone());
+    assert!(matches!(files.error(), LoadError::NotAFile(path) if path == folder));
+    files.configuration.initrd = Some("/dev/zero".into());
+    assert!(matches!(files.error(), LoadError::NotAFile(_)));
+    let empty = files.folder.path().join("empty");
+    fs::write(&empty, []).unwrap();
+    files.configuration.initrd = Some(empty.clone());
+    assert!(matches!(files.error(), LoadError::EmptyInitrd(path) if path == empty));
+    let huge = files.folder.path().join("huge");
+    File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+    files.configuration.kernel = huge.clone();
+    let error = files.error();
+    assert!(matches!(
+        error,
+        LoadError::Kernel { path, error: ImageError::NotAKernel } if path == huge
+    ));
+}

@@ -1,0 +1,218 @@
+//! The command as people and scripts see it: output, messages, exit codes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+#[path = "../src/test_kernel.rs"]
+mod test_kernel;
+
+use test_kernel::TestKernel;
+
+fn host_vmm(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_host-vmm"))
+        .args(arguments)
+        .env_remove("HOST_VMM_LOG")
+        .output()
+        .unwrap()
+}
+
+/// A folder with a kernel and an initial RAM disk.
+fn files() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("kernel"), TestKernel::default().build()).unwrap();
+    fs::write(folder.path().join("initrd"), [5; 10000]).unwrap();
+    folder
+}
+
+/// Runs with paths that are in the folder: arguments that begin with `%`.
+fn host_vmm_in(folder: &Path, arguments: &[&str]) -> Output {
+    let arguments: Vec<String> = arguments
+        .iter()
+        .map(|argument| match argument.strip_prefix('%') {
+            Some(name) => folder.join(name).display().to_string(),
+            None => (*argument).to_owned(),
+        })
+        .collect();
+    host_vmm(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn stdout(output: &Output) -> String {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The one line that says what is wrong. Nothing is on standard output.
+fn complaint(output: &Output, exit: i32) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(exit), "{text}");
+    assert_eq!(output.stdout, b"", "{text}");
+    let line = text.strip_suffix('\n').unwrap();
+    assert!(!line.contains('\n'), "{text}");
+    line.strip_prefix("host-vmm: ").unwrap().to_owned()
+}
+
+const MEASURE: [&str; 5] = ["measure", "--kernel", "%kernel", "--initrd", "%initrd"];
+
+fn measure(folder: &Path, more: &[&str]) -> Output {
+    host_vmm_in(folder, &[&MEASURE[..], more].concat())
+}
+
+#[test]
+fn a_measurement_is_the_same_each_time_and_in_each_form() {
+    let folder = files();
+    let folder = folder.path();
+    let hex = stdout(&measure(folder, &[]));
+    assert_eq!(hex.len(), 65);
+    assert_eq!(stdout(&measure(folder, &["--realm"])), hex);
+    assert_eq!(stdout(&measure(folder, &["--format", "hex"])), hex);
+    // The same content elsewhere.
+    assert_eq!(stdout(&measure(files().path(), &[])), hex);
+
+    let json = stdout(&measure(folder, &["--json"]));
+    assert_eq!(stdout(&measure(folder, &["--format", "json"])), json);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["cca-realm-initial-measurement"], hex.trim_end());
+    assert_eq!(json["cca-realm-hash-algo-id"], "sha-256");
+    assert_eq!(json["layout"]["shared-bit"], "0x100000000");
+    assert_eq!(json["contents"][2]["what"], "initrd");
+    assert_eq!(json["contents"][2]["bytes"], 10000);
+    assert_eq!(json["contents"][2]["pages"], 3);
+    // As `sha256sum` has it.
+    assert_eq!(
+        json["contents"][2]["sha256"],
+        "a8338b43ee711fe2f6e9fd773306326468eea8c4f9a1c5625b7bdd7ec8eb9c27"
+    );
+
+    let other = stdout(&measure(folder, &["--hash", "sha-512"]));
+    assert_eq!(other.len(), 129);
+}
+
+#[test]
+fn reference_values_are_those_that_the_verifier_reads() {
+    use attestation_token::reference::file;
+
+    let folder = files();
+    let more = ["--format", "toml", "--personalization-value", "tenant"];
+    let toml = stdout(&measure(folder.path(), &more));
+    let values = file::parse(toml.as_bytes()).unwrap();
+    assert!(values.platforms.is_empty());
+    let [realm] = &values.realms[..] else {
+        panic!("{toml}");
+    };
+    let hex = stdout(&measure(folder.path(), &[]));
+    assert_eq!(realm.initial_measurement[0].to_string(), hex.trim_end());
+    assert_eq!(realm.initial_measurement.len(), 1);
+    assert_eq!(&realm.personalization_value[0][..7], b"tenant\0");
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let help = stdout(&host_vmm(&["--help"]));
+    for code in 0..=5 {
+        assert!(help.contains(&format!("\n  {code}  ")), "{help}");
+    }
+    for command in ["run", "measure", "completions"] {
+        let help = stdout(&host_vmm(&[command, "--help"]));
+        assert!(help.contains(&format!("\n  host-vmm {command} ")), "{help}");
+    }
+    assert!(stdout(&host_vmm(&["--version"])).starts_with("host-vmm "));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&host_vmm(&["completions", shell])).contains("personalization-value"));
+    }
+}
+
+#[test]
+fn one_line_for_a_wrong_command_line() {
+    for (arguments, expected) in [
+        (&["run"][..], "--kernel <FILE>"),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+        (
+            &["run", "--kernel", "k", "--wings"],
+            "unexpected argument '--wings'",
+        ),
+        (
+            &["run", "--kernel", "k", "--memory", "3M"],
+            "multiples of 2 MiB",
+        ),
+        (&["run", "--kernel", "k", "--cpus", "0"], "1 to 512 vCPUs"),
+        (
+            &["run", "--kernel", "k", "--hash", "sha-256"],
+            "add --realm",
+        ),
+        (
+            &["measure", "--kernel", "k", "--json", "--format", "hex"],
+            "cannot be used with",
+        ),
+        (
+            &["run", "--kernel", "k", "--serial", "tty"],
+            "terminal, none or file=PATH",
+        ),
+    ] {
+        let line = complaint(&host_vmm(arguments), 2);
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn one_line_for_files_that_cannot_be_used() {
+    let folder = files();
+    let folder = folder.path();
+    let kernel = fs::read(folder.join("kernel")).unwrap();
+    fs::write(folder.join("truncated"), &kernel[..kernel.len() - 1]).unwrap();
+    fs::write(folder.join("text"), "#!/bin/sh\n").unwrap();
+    fs::write(folder.join("gzip"), b"\x1f\x8b\x08").unwrap();
+    fs::write(folder.join("empty"), b"").unwrap();
+    for (arguments, expected) in [
+        (
+            &["--kernel", "%missing"][..],
+            "missing: No such file or directory",
+        ),
+        (&["--kernel", "%."], "not a file"),
+        (&["--kernel", "%text"], "text: not a kernel"),
+        (&["--kernel", "%empty"], "empty: not a kernel"),
+        (
+            &["--kernel", "%gzip"],
+            "gzip: compressed with gzip: unpack it first",
+        ),
+        (
+            &["--kernel", "%truncated"],
+            "truncated: truncated: 9028 bytes, and its header speaks of 9029",
+        ),
+        (
+            &["--kernel", "%kernel", "--initrd", "%missing"],
+            "missing: No such file",
+        ),
+        (
+            &["--kernel", "%kernel", "--initrd", "%empty"],
+            "empty: empty",
+        ),
+        (
+            &[
+                "--kernel", "%kernel", "--initrd", "%initrd", "--memory", "4M",
+            ],
+            "memory is too small: 4 MiB, and kernel, device tree and initial RAM disk alone take 6 MiB; give more with --memory",
+        ),
+    ] {
+        for command in [&["measure"][..], &["run"], &["run", "--realm"]] {
+            let line = complaint(&host_vmm_in(folder, &[command, arguments].concat()), 2);
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    let folder = files();
+    let script = format!(
+        "{} measure --kernel {} --json | true; test ${{PIPESTATUS[0]}} -eq 0",
+        env!("CARGO_BIN_EXE_host-vmm"),
+        folder.path().join("kernel").display()
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stderr, b"");
+}
