@@ -89,6 +89,7 @@ impl InputSink for SerialPort {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
