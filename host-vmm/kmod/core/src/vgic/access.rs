@@ -202,13 +202,13 @@ impl Vgic {
         let (more, less) = (groups & !self.groups, self.groups & !groups);
         self.groups = groups;
         for number in 0..self.vcpus.len() {
-            let (holds, queues) = self.vcpus.get(number).map_or((false, false), |vcpu| {
-                (vcpu.holds_pending(), !vcpu.queue.is_empty())
+            let (holds, has) = self.vcpus.get(number).map_or((false, false), |vcpu| {
+                (vcpu.holds_pending(), vcpu.has_interrupts())
             });
             if less != 0 && holds {
                 self.withdraw(number, effects);
             }
-            if more != 0 && queues {
+            if more != 0 && has {
                 effects.kick(number);
             }
         }

@@ -84,6 +84,11 @@ impl Vcpu {
         (self.machine_control >> machine_control::PRIORITY_MASK_SHIFT & 0xff) as u8
     }
 
+    /// Whether there is anything for it to have in list registers, or that it has there.
+    pub(super) fn has_interrupts(&self) -> bool {
+        !self.queue.is_empty() || self.loaded.iter().any(|&bits| bits != 0)
+    }
+
     /// Whether a list register of it was loaded as pending.
     pub(super) fn holds_pending(&self) -> bool {
         self.loaded

@@ -106,11 +106,6 @@ impl Cpu {
             || enabled(gic_control::GROUP_1_DISABLED) && self.groups & 2 == 0
     }
 
-    /// Whether active interrupts are without a list register.
-    pub(crate) fn counts_ends(&self) -> bool {
-        self.control & gic_control::ENTRY_NOT_PRESENT != 0
-    }
-
     /// The list register whose interrupt is signalled.
     fn signalled(&self) -> Option<usize> {
         let running = self
@@ -143,11 +138,11 @@ impl Cpu {
     /// A write of `ICC_EOIR0_EL1` or `ICC_EOIR1_EL1`.
     pub(crate) fn end(&mut self, ended: u32) {
         let Some(dropped_group) =
-            (0..2).min_by_key(|&group| self.active_priorities[group as usize].trailing_zeros())
+            (0..2).min_by_key(|&group| self.active_priorities[group].trailing_zeros())
         else {
             return;
         };
-        let priorities = &mut self.active_priorities[dropped_group as usize];
+        let priorities = &mut self.active_priorities[dropped_group];
         let dropped = priorities.trailing_zeros();
         if dropped == 32 {
             return;

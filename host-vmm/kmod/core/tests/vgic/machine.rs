@@ -140,7 +140,7 @@ impl Machine {
             }
         }
         for spi in effects.deactivated().iter() {
-            self.deactivated.push(spi as u32);
+            self.deactivated.push(u32::try_from(spi).unwrap());
         }
     }
 

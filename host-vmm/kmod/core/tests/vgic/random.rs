@@ -142,16 +142,7 @@ impl Both {
                 machine.write_bit(on, of.0, bank, of.1);
                 reference.of(of).latched = pending;
             }
-            Step::ClearActive { on, of } => {
-                let holder = reference.of(of).active;
-                // Its end would be taken for that of another one, if some are only counted.
-                if holder.is_none_or(|holder| !machine.cpus[holder].counts_ends()) {
-                    machine.deactivated.clear();
-                    machine.write_bit(on, of.0, ICACTIVER, of.1);
-                    let reported = reference.deactivate(of);
-                    assert_eq!(machine.deactivated.contains(&of.1), reported);
-                }
-            }
+            Step::ClearActive { on, of } => self.clear_active(on, of),
             Step::Priority { on, of, priority } => {
                 machine.set_priority(on, of.0, of.1, priority);
                 reference.of(of).priority = priority;
@@ -188,6 +179,33 @@ impl Both {
             Step::Resume { on } => machine.resume(on),
             // A vCPU that is outside does nothing.
             _ => {}
+        }
+    }
+
+    /// By a register, and then the vCPU drops the priority, if it has not done so. With others
+    /// active there, that might be taken for the end of one of them: it is not what `ICACTIVER` is
+    /// for.
+    fn clear_active(&mut self, on: usize, of: Name) {
+        let Self { machine, reference } = self;
+        let running_on = (0..VCPUS).find(|&vcpu| {
+            let running = &reference.interfaces[vcpu].running;
+            running.iter().any(|&(intid, _)| name(vcpu, intid) == of)
+        });
+        if let Some(vcpu) = running_on {
+            let actives = reference.interrupts.values();
+            let count = actives.filter(|it| it.active == Some(vcpu)).count();
+            if count > 1 || !machine.inside[vcpu] {
+                return;
+            }
+        }
+        machine.deactivated.clear();
+        machine.write_bit(on, of.0, ICACTIVER, of.1);
+        let reported = reference.deactivate(of);
+        // The end of an edge may be known only now.
+        assert!(reference.of(of).edge || machine.deactivated.contains(&of.1) == reported);
+        if let Some(vcpu) = running_on {
+            machine.end(vcpu, of.1);
+            reference.end(vcpu);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 /// What is known about an interrupt.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "bits of registers")]
 pub(crate) struct Interrupt {
     pub(crate) enabled: bool,
     pub(crate) group_1: bool,
@@ -139,7 +140,10 @@ impl Reference {
         let Some((intid, _)) = interface.running.pop() else {
             return false;
         };
-        !interface.separate && self.deactivate(name(vcpu, intid))
+        let name = name(vcpu, intid);
+        // It may have been deactivated by a write, and be active elsewhere by now: it is undefined
+        // what the end of the first one does to the second.
+        !interface.separate && self.of(name).active == Some(vcpu) && self.deactivate(name)
     }
 
     pub(crate) fn deactivate(&mut self, name: Name) -> bool {

@@ -165,7 +165,7 @@ fn list_registers_that_say_something_else() {
     let mut exit = it.cpus[0].exit();
     exit.list_registers = entry.list_registers;
     exit.list_registers[0] ^= 1;
-    exit.list_registers[3] = 1 << 62 | 45;
+    exit.list_registers[3] = 1 << 62 | 0x2d;
     let mut effects = realm_kmod_core::vgic::Effects::on_vcpu(0);
     it.vgic.sync(0, &exit, &mut effects);
     // Once more, when nothing is loaded.
