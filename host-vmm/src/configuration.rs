@@ -22,7 +22,7 @@ pub const VIRTIO_CONSOLE_COMMAND_LINE: &str = "console=hvc0";
 /// A virtual machine, as its operator wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Configuration {
-    /// What messages and the terminal's title call it; nothing that the guest sees.
+    /// What messages call it; nothing that the guest sees.
     pub name: String,
     /// What it has as a Realm; `None` is an ordinary virtual machine.
     pub realm: Option<RealmOptions>,

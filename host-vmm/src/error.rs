@@ -1,6 +1,5 @@
 //! What a command comes to: every error of this program, and the exit code that belongs to it.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -125,18 +124,5 @@ impl Error {
             | Self::Measurement(_)
             | Self::Reference(_) => Exit::Unusable,
         }
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "the guest switched itself off",
-            Self::GuestFailed => "the guest could not go on",
-            Self::Unusable => "nothing was started: something that was given cannot be used",
-            Self::HostCannot => "nothing was started: this host cannot run the machine",
-            Self::Ended => "ended from outside",
-            Self::Reset => "the guest restarted itself",
-        })
     }
 }

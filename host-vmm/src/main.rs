@@ -22,8 +22,13 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return wrong_command_line(&error).into(),
     };
+    let mut json = false;
     let result = match arguments.command {
-        Command::Run(arguments) => run(*arguments),
+        Command::Run(arguments) => {
+            json = arguments.json;
+            messages::initialize(json);
+            run(*arguments)
+        }
         Command::Measure(arguments) => measure(*arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -34,8 +39,13 @@ fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("host-vmm: {error}");
-            error.exit().into()
+            let exit = error.exit();
+            if json {
+                error!(exit = exit as u8, "{error}");
+            } else {
+                eprintln!("host-vmm: {error}");
+            }
+            exit.into()
         }
     }
 }
@@ -67,7 +77,6 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
 }
 
 fn run(arguments: Run) -> Result<Exit, Error> {
-    messages::initialize(arguments.json);
     let realm = arguments.machine.realm;
     let configuration = arguments.machine.configuration(realm)?;
     // Before there are other threads, which must not take the signals.

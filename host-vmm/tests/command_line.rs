@@ -205,6 +205,88 @@ fn one_line_for_files_that_cannot_be_used() {
 }
 
 #[test]
+fn one_line_for_a_host_that_cannot() {
+    let folder = files();
+    let folder = folder.path();
+    fs::write(folder.join("node"), "").unwrap();
+    for (arguments, expected) in [
+        (
+            &[
+                "--realm",
+                "--backend",
+                "module",
+                "--realm-device",
+                "%missing",
+            ][..],
+            "missing: no such device: load the Realm kernel module (realm.ko)",
+        ),
+        (
+            &[
+                "--realm",
+                "--realm-device",
+                "%missing",
+                "--kvm-device",
+                "%missing",
+            ],
+            "missing: no such device: load the Realm kernel module (realm.ko)",
+        ),
+        (
+            &[
+                "--realm",
+                "--backend",
+                "kvm-cca",
+                "--kvm-device",
+                "%missing",
+            ],
+            "missing: no such device: this kernel has no KVM",
+        ),
+        (
+            &["--kvm-device", "%missing"],
+            "missing: no such device: this kernel has no KVM",
+        ),
+        (
+            &["--realm", "--backend", "module", "--realm-device", "%node"],
+            "node: not a device node of",
+        ),
+    ] {
+        let line = [&["run", "--kernel", "%kernel"][..], arguments].concat();
+        let output = host_vmm_in(folder, &line);
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(output.stdout, b"");
+        // The last line; those before it say what was done.
+        let text = String::from_utf8(output.stderr).unwrap();
+        let line = text.lines().last().unwrap();
+        assert!(
+            line.starts_with("host-vmm: ") && line.contains(expected),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_run_says_the_measurement_before_anything_else_can_fail() {
+    let folder = files();
+    let folder = folder.path();
+    let hex = stdout(&measure(folder, &[]));
+    let run = [
+        "run", "--realm", "--json", "--kernel", "%kernel", "--initrd", "%initrd",
+    ];
+    let nodes = ["--realm-device", "/nowhere", "--kvm-device", "/nowhere"];
+    let output = host_vmm_in(folder, &[&run[..], &nodes].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let messages: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let rims = messages.iter().filter_map(|message| message.get("rim"));
+    assert_eq!(rims.collect::<Vec<_>>(), [hex.trim_end()]);
+    let last = messages.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert_eq!(last["exit"], 3);
+}
+
+#[test]
 fn output_that_nobody_reads_is_no_failure() {
     let folder = files();
     let script = format!(
