@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 # What can be set on the command line: make test-qemu SMP=4 MEMORY=8G
 SMP ?= 2
 MEMORY ?= 1G
+HOST_MEMORY ?= 3G
 CALLS ?= 1000000
 TEST ?=
 MINUTES ?= 60
@@ -25,7 +26,7 @@ help: ## List these targets
 	@echo "Cloister: confidential VMs for Arm CCA. Targets:"
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
 	    while IFS='|' read -r target text; do printf '  %-18s %s\n' "$$target" "$$text"; done
-	@echo "Variables: SMP=$(SMP) MEMORY=$(MEMORY) CALLS=$(CALLS) MINUTES=$(MINUTES) TEST=name; CLOISTER_QEMU, CLOISTER_KERNEL_VERSION, CLOISTER_TIME_SCALE"
+	@echo "Variables: SMP=$(SMP) MEMORY=$(MEMORY) HOST_MEMORY=$(HOST_MEMORY) CALLS=$(CALLS) MINUTES=$(MINUTES) TEST=name; CLOISTER_QEMU, CLOISTER_KERNEL_VERSION, CLOISTER_TIME_SCALE"
 
 .PHONY: setup
 setup: ## Install and fetch everything that a build and the tests need (the others call it)
@@ -44,8 +45,17 @@ setup-module:
 	@tools/setup.sh --without-linux
 
 .PHONY: run
-run: payloads ## Boot EL3, RMM and host: a page changes worlds, and a Realm proves what it is
-	@$(emulator) run --smp $(SMP) --memory $(MEMORY)
+run: host-image payloads ## Boot a Debian host above EL3 and RMM, and on it a Debian Realm that proves what it is
+	@$(cargo) build --quiet $(locked) -p host-vmm
+	@$(emulator) run --smp $(SMP) --memory $(HOST_MEMORY)
+
+.PHONY: host
+host: host-image payloads ## The same host, with its console on this terminal (Ctrl-A X ends it)
+	@$(emulator) run --interactive --smp $(SMP) --memory $(HOST_MEMORY)
+
+.PHONY: demo
+demo: payloads ## Boot EL3, RMM and a small host: a page changes worlds, and a Realm proves what it is
+	@$(emulator) demo --smp $(SMP) --memory $(MEMORY)
 
 .PHONY: test
 test: setup ## Run everything: host tests, QEMU tests, Linux boot, reproducible image
@@ -62,6 +72,10 @@ test-qemu: setup-build ## The tests of EL3 and RMM in QEMU, on all machine sizes
 .PHONY: test-linux
 test-linux: setup-linux ## Boot a stock Debian kernel above EL3 and RMM and use its shell
 	@tools/test.sh linux
+
+.PHONY: test-realm-linux
+test-realm-linux: setup ## Run Realms of several kinds on a stock Debian kernel
+	@tools/test.sh realm-linux
 
 .PHONY: test-reproducible
 test-reproducible: setup-build ## Build the image in two folders and compare
@@ -100,6 +114,20 @@ image: setup-build emulator ## Build target/image/rmm.img and rmm.elf
 .PHONY: module
 module: setup-module ## Build the Realm kernel module: target/module/<kernel release>/realm.ko (KERNELS='release ...')
 	@tools/build-module.sh "$(build_folder)" target/module $(KERNELS)
+
+.PHONY: linux-programs
+linux-programs: setup-build
+	@tools/build-linux.sh "$(build_folder)" target/linux
+
+.PHONY: guest-image
+guest-image: setup-linux emulator linux-programs ## Build the guest's system: target/guest/Image and initrd
+	@$(emulator) guest-image
+
+.PHONY: host-image
+host-image: guest-image setup-module ## Build the host's system, with module, VMM and guest: target/host/Image and initrd
+	@release=$$(cat target/setup/guest/release) && \
+	    tools/build-module.sh "$(build_folder)" target/module "$$release" && \
+	    $(emulator) host-image --module "target/module/$$release/realm.ko"
 
 .PHONY: payloads
 payloads: image ## Build the EL3 monitor and the test programs

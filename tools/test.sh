@@ -4,7 +4,7 @@
 # usage: tools/test.sh all | PART...
 #
 # Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
-#        stress parked evidence linux reproducible; `qemu` stands for those from probe to evidence.
+#        stress parked evidence linux realm-linux reproducible; `qemu` stands for those from probe to evidence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -92,6 +92,12 @@ part_linux() {
     "$emulator" linux --smp 2 --memory 2G --label linux --record "$results/linux.json" || true
 }
 
+# Debian kernels as Realms on a Debian kernel.
+part_realm-linux() {
+    "$emulator" realms --smp 2 --memory 3G --label realm-linux --record "$results/realm-linux.json" ||
+        true
+}
+
 # Builds the image in two copies of the checkout, in folders whose names differ in length, and
 # compares.
 part_reproducible() {
@@ -124,9 +130,9 @@ part_reproducible() {
 parts=()
 for part in "$@"; do
     case "$part" in
-    all) parts+=(host lint "${qemu_parts[@]}" linux reproducible) ;;
+    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | ns-host-* | stress | parked | evidence | linux | reproducible)
+    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -148,7 +154,10 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "*) make payloads || built= ;;
+*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "*) make payloads || built= ;;
+esac
+case " ${parts[*]} " in
+*" realm-linux "*) make host-image || built= ;;
 esac
 number=0
 for part in "${parts[@]}"; do
@@ -156,7 +165,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | ns-host-* | stress | parked | evidence | linux)
+    probe | ns-host-* | stress | parked | evidence | linux | realm-linux)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"

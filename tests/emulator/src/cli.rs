@@ -19,7 +19,8 @@ Examples:
   emulator image target/…/rmm-image target/image/rmm.img
   emulator test --smp 4 --memory 8G
   emulator test --only granule/unaligned
-  emulator run --smp 4
+  emulator run --memory 3G
+  emulator demo --smp 4
   emulator evidence
   emulator bench --json
   emulator linux --interactive";
@@ -41,9 +42,18 @@ pub(crate) enum Command {
         /// Where the flat file goes.
         out: PathBuf,
     },
+    /// Put the guest's system together: its kernel, and an initial RAM disk whose bytes follow from
+    /// what is in it.
+    GuestImage(GuestImageArgs),
+    /// Put the host's system together: its kernel, and an initial RAM disk with the Realm kernel
+    /// module, the VMM and the guest.
+    HostImage(HostImageArgs),
+    /// Boot the stack with a stock Debian kernel as host, run a stock Debian kernel as a Realm, and let
+    /// the guest's owner verify evidence of it.
+    Run(RunArgs),
     /// Boot the stack and let the test host show what it protects, for a person to follow. It ends
     /// with evidence of a Realm, which the guest owner verifies.
-    Run(RunArgs),
+    Demo(DemoArgs),
     /// Verify evidence of Realms as their owner does, good and bad.
     Evidence(EvidenceArgs),
     /// Run the tests of a payload; after a crash or a hang the rest still runs.
@@ -52,6 +62,8 @@ pub(crate) enum Command {
     List(MachineArgs),
     /// Count the instructions of the calls and compare them with the C reference.
     Bench(BenchArgs),
+    /// Run Realms on a stock Debian kernel, several kinds of them, and see that nothing is lost.
+    Realms(RealmsArgs),
     /// Boot a Linux kernel as normal world, to a shell.
     Linux(LinuxArgs),
     /// Add up the results that several runs have left, and print the closing line.
@@ -150,8 +162,52 @@ pub(crate) struct OwnerArgs {
     pub(crate) evidence: PathBuf,
 }
 
+/// The Linux systems of host and guest.
+#[derive(Debug, Args)]
+pub(crate) struct SystemArgs {
+    /// Folder of the host's Image and initrd.
+    #[arg(long, default_value = "target/host")]
+    pub(crate) host: PathBuf,
+    /// Folder of the guest's Image and initrd, for the prediction of its measurement.
+    #[arg(long, default_value = "target/guest")]
+    pub(crate) guest: PathBuf,
+    /// The VMM as it runs on this machine, for the same; without it, the one beside this program.
+    #[arg(long)]
+    pub(crate) host_vmm: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    #[command(flatten)]
+    pub(crate) systems: SystemArgs,
+    /// vCPUs of the Realm.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) guest_cpus: u32,
+    /// Hand the host's console to a person instead. Ctrl-A X ends the emulator.
+    #[arg(long)]
+    pub(crate) interactive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RealmsArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) systems: SystemArgs,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "realm-linux")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
     #[command(flatten)]
@@ -268,6 +324,53 @@ pub(crate) struct LinuxArgs {
     /// Keep the count in this file, for 'emulator summary'.
     #[arg(long)]
     pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuestImageArgs {
+    /// The kernel, an arm64 Image.
+    #[arg(long, default_value = "target/setup/debian/vmlinuz")]
+    pub(crate) kernel: PathBuf,
+    /// A statically linked arm64 busybox.
+    #[arg(long, default_value = "target/setup/debian/busybox")]
+    pub(crate) busybox: PathBuf,
+    /// Folder of the kernel's modules, not compressed.
+    #[arg(long, default_value = "target/setup/guest/modules")]
+    pub(crate) modules: PathBuf,
+    /// The command that gets evidence.
+    #[arg(long, default_value = "target/linux/realm-kit")]
+    pub(crate) realm_kit: PathBuf,
+    /// The first program, a shell script.
+    #[arg(long, default_value = "tests/linux/guest-init")]
+    pub(crate) init: PathBuf,
+    /// Where Image and initrd go.
+    #[arg(long, default_value = "target/guest")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostImageArgs {
+    /// The kernel, an arm64 Image.
+    #[arg(long, default_value = "target/setup/debian/vmlinuz")]
+    pub(crate) kernel: PathBuf,
+    /// A statically linked arm64 busybox.
+    #[arg(long, default_value = "target/setup/debian/busybox")]
+    pub(crate) busybox: PathBuf,
+    /// The Realm kernel module, built for that kernel.
+    #[arg(long)]
+    pub(crate) module: PathBuf,
+    /// The VMM.
+    #[arg(long, default_value = "target/linux/host-vmm")]
+    pub(crate) host_vmm: PathBuf,
+    /// Folder of the guest's Image and initrd.
+    #[arg(long, default_value = "target/guest")]
+    pub(crate) guest: PathBuf,
+    /// The first program, a shell script.
+    #[arg(long, default_value = "tests/linux/host-init")]
+    pub(crate) init: PathBuf,
+    /// Where Image and initrd go.
+    #[arg(long, default_value = "target/host")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

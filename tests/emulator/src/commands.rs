@@ -1,5 +1,7 @@
 //! What the subcommands do.
 
+mod hosting;
+
 use std::io;
 use std::process::Command as Program;
 use std::time::Instant;
@@ -7,9 +9,12 @@ use std::time::Instant;
 use crate::atomic::{self, FileError};
 use crate::bench::{self, BenchError};
 use crate::cli::{
-    BenchArgs, Command, EvidenceArgs, LinuxArgs, MachineArgs, RunArgs, SummaryArgs, TestArgs,
+    BenchArgs, Command, DemoArgs, EvidenceArgs, LinuxArgs, MachineArgs, SummaryArgs, TestArgs,
 };
+use crate::command_line::ProgramError;
+use crate::evidence::Launch;
 use crate::image::{self, ConvertError};
+use crate::initramfs::Archive;
 use crate::keys::KeysError;
 use crate::log::{LogFolder, TestLog as _};
 use crate::machine::{Clock, Console, Fault, Machine, MachineError};
@@ -18,6 +23,7 @@ use crate::session::{Emulator as _, StartError};
 use crate::show::{self, Terminal};
 use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
 use crate::summary::{self, Record};
+use crate::systems::SystemError;
 use crate::{demo, evidence, linux, token};
 
 /// How a command ended that could be carried out.
@@ -37,9 +43,13 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error(transparent)]
     Owner(#[from] OwnerError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    System(#[from] SystemError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -65,11 +75,16 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
             image::convert(&elf, &out)?;
             Ok(Status::Good)
         }
-        Command::Run(args) => run(&args),
+        Command::GuestImage(args) => hosting::guest_image(&args),
+        Command::HostImage(args) => hosting::host_image(&args),
+        Command::Run(args) if args.interactive => hosting::interactive(&args),
+        Command::Run(args) => hosting::run(&args),
+        Command::Demo(args) => demo(&args),
         Command::Evidence(args) => evidence(&args),
         Command::Test(args) => test(&args),
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
+        Command::Realms(args) => hosting::realms(&args),
         Command::Linux(args) if args.interactive => linux_interactive(&args),
         Command::Linux(args) => linux_test(&args),
         Command::Summary(args) => Ok(summary(&args)),
@@ -89,12 +104,13 @@ fn plain_request(limits: Limits) -> Request {
     }
 }
 
-fn run(args: &RunArgs) -> Result<Status, CommandError> {
+fn demo(args: &DemoArgs) -> Result<Status, CommandError> {
     let mut machine = args.machine.machine(Clock::Wall)?;
     machine.fault = args.fault;
     machine.check()?;
     let owner = Owner::new(args.owner.cca_token.as_deref(), &args.owner.evidence)?;
-    let launch = evidence::prepare(&owner, &machine, &args.machine.realm_payload)?;
+    let prediction = owner.prediction(&args.machine.realm_payload)?;
+    let launch = evidence::prepare(&owner, &machine, prediction)?;
 
     println!("== The guest owner, before the launch");
     println!("What the Realm has to measure follows from its program:");
@@ -122,25 +138,36 @@ fn run(args: &RunArgs) -> Result<Status, CommandError> {
     };
 
     println!("\n== The guest owner");
-    let path = owner.file("token.cbor");
-    atomic::write(&path, &token)?;
-    println!(
-        "{} bytes of evidence have come ({}).",
-        token.len(),
-        path.display()
-    );
-    let anchor = args.machine.key_files()?.trust_anchor;
-    let command = launch.verification(&owner, &anchor, &path);
-    println!("$ {}", command.text());
-    let output = command.run()?;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    Ok(if output.status.success() {
+    let accepted = judge(&owner, &launch, &args.machine, &token)?;
+    Ok(if accepted {
         Status::Good
     } else {
         eprintln!("emulator: the demonstration failed: the evidence is not accepted");
         Status::Failed
     })
+}
+
+/// Lets the owner judge a token, for a person to follow.
+fn judge(
+    owner: &Owner,
+    launch: &Launch,
+    machine: &MachineArgs,
+    token: &[u8],
+) -> Result<bool, CommandError> {
+    let path = owner.file("token.cbor");
+    atomic::write(&path, token)?;
+    println!(
+        "{} bytes of evidence have come ({}).",
+        token.len(),
+        path.display()
+    );
+    let anchor = machine.key_files()?.trust_anchor;
+    let command = launch.verification(owner, &anchor, &path);
+    println!("$ {}", command.text());
+    let output = command.run()?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    Ok(output.status.success())
 }
 
 fn evidence(args: &EvidenceArgs) -> Result<Status, CommandError> {
@@ -325,10 +352,14 @@ fn linux_test(args: &LinuxArgs) -> Result<Status, CommandError> {
 }
 
 fn linux_interactive(args: &LinuxArgs) -> Result<Status, CommandError> {
-    let machine = linux_machine(args)?;
+    hand_over(&linux_machine(args)?, linux::COMMAND_LINE)
+}
+
+/// Hands the console of a machine to a person.
+fn hand_over(machine: &Machine, command_line: &str) -> Result<Status, CommandError> {
     machine.check()?;
     eprintln!("emulator: Ctrl-A X ends the emulator, Ctrl-A H shows its other keys");
-    let arguments = machine.arguments(linux::COMMAND_LINE, Console::Person)?;
+    let arguments = machine.arguments(command_line, Console::Person)?;
     let status = Program::new(&machine.qemu).args(arguments).status();
     let status = status
         .map_err(|error| CommandError::Interactive(machine.qemu.display().to_string(), error))?;
@@ -341,7 +372,9 @@ fn linux_interactive(args: &LinuxArgs) -> Result<Status, CommandError> {
 
 /// The machine for a kernel, with a fresh initial RAM disk among the logs.
 fn linux_machine(args: &LinuxArgs) -> Result<Machine, CommandError> {
-    let disk = linux::initramfs(&atomic::read(&args.busybox)?, &atomic::read(&args.init)?)
+    let busybox = atomic::read(&args.busybox)?;
+    let disk = Archive::new(&busybox, &atomic::read(&args.init)?)
+        .and_then(Archive::finish)
         .map_err(CommandError::InitialRamDisk)?;
     let path = args.machine.logs.join(&args.label).join("initramfs.cpio");
     atomic::write(&path, &disk)?;

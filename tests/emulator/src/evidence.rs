@@ -10,10 +10,11 @@ use std::time::Instant;
 use attestation_token::PlatformToken;
 
 use crate::atomic;
+use crate::command_line::CommandLine;
 use crate::keys::KeyFiles;
 use crate::log::TestLog;
 use crate::machine::{Fault, Machine};
-use crate::owner::{Challenge, CommandLine, Owner, OwnerError, measured_images};
+use crate::owner::{Challenge, Owner, OwnerError, measured_images};
 use crate::protocol::Line;
 use crate::session::Emulator as _;
 use crate::suite::{self, Limits, Observer, Outcome, Report, Request, Selection, Verdict};
@@ -173,7 +174,11 @@ impl Setting<'_> {
         name: &str,
         log: &mut dyn TestLog,
     ) -> Result<Evidence, String> {
-        let launch = prepare(self.owner, machine, self.payload).map_err(|e| e.to_string())?;
+        let launch = self
+            .owner
+            .prediction(self.payload)
+            .and_then(|prediction| prepare(self.owner, machine, prediction))
+            .map_err(|error| error.to_string())?;
         let lines = self.report(machine, "ns-host", &launch.command_line(), log)?;
         let token = assemble(&lines, REALM_TOKEN)?;
         let path = self.owner.file(name);

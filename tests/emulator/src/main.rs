@@ -3,20 +3,26 @@
 mod atomic;
 mod bench;
 mod cli;
+mod command_line;
 mod commands;
+mod console;
 mod demo;
 mod evidence;
+mod hosting;
 mod image;
+mod initramfs;
 mod keys;
 mod linux;
 mod log;
 mod machine;
+mod modules;
 mod owner;
 mod protocol;
 mod session;
 mod show;
 mod suite;
 mod summary;
+mod systems;
 mod token;
 
 use std::process::ExitCode;

@@ -1,11 +1,8 @@
 //! The guest owner's side: what is expected of machine and Realm before anything runs, and the
 //! verdict on the evidence, both by the program `cca-token` that people use.
 
-use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::{env, io};
 
 use attestation_token::HashAlgorithm;
 use attestation_token::crypto::hash;
@@ -17,6 +14,7 @@ use p384::elliptic_curve::rand_core::TryRng as _;
 use realm_payload::{IMAGE_BASE, ImageHeader};
 
 use crate::atomic::{self, FileError};
+use crate::command_line::{CommandLine, ProgramError};
 use crate::machine::Machine;
 
 /// Types of the components in the monitor's platform token.
@@ -37,8 +35,8 @@ pub(crate) enum OwnerError {
     File(#[from] FileError),
     #[error("no program {}: `make emulator` builds it, `--cca-token` says where it is", .0.display())]
     NoProgram(PathBuf),
-    #[error("cannot run {program}: {source}")]
-    Run { program: String, source: io::Error },
+    #[error(transparent)]
+    Run(#[from] ProgramError),
     #[error("{command}\nended with {code:?}: {text}")]
     Failed {
         command: String,
@@ -53,54 +51,6 @@ pub(crate) enum OwnerError {
     NoRmm,
     #[error("the reference values cannot be written")]
     Writing,
-}
-
-/// A command line of `cca-token`.
-pub(crate) struct CommandLine {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-}
-
-impl CommandLine {
-    fn add(&mut self, words: &[&str]) -> &mut Self {
-        self.arguments.extend(words.iter().map(OsString::from));
-        self
-    }
-
-    fn path(&mut self, option: &str, path: &Path) -> &mut Self {
-        self.arguments.extend([option.into(), path.into()]);
-        self
-    }
-
-    /// As a person would type it in this folder.
-    pub(crate) fn text(&self) -> String {
-        let here = env::current_dir().unwrap_or_default();
-        let program = self.program.strip_prefix(here).unwrap_or(&self.program);
-        let mut text = program.display().to_string();
-        for argument in &self.arguments {
-            let argument = argument.to_string_lossy();
-            let is_plain =
-                |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:+@".contains(letter);
-            if argument.chars().all(is_plain) && !argument.is_empty() {
-                let _ = write!(text, " {argument}");
-            } else {
-                let _ = write!(text, " '{}'", argument.replace('\'', r"'\''"));
-            }
-        }
-        text
-    }
-
-    /// Runs it to its end.
-    pub(crate) fn run(&self) -> Result<Output, OwnerError> {
-        Command::new(&self.program)
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|source| OwnerError::Run {
-                program: self.program.display().to_string(),
-                source,
-            })
-    }
 }
 
 /// A guest owner with a folder for what he has.
@@ -134,10 +84,9 @@ impl Owner {
     }
 
     fn command(&self, name: &str) -> CommandLine {
-        CommandLine {
-            program: self.program.clone(),
-            arguments: vec![name.into()],
-        }
+        let mut command = CommandLine::new(&self.program);
+        command.add(&[name]);
+        command
     }
 
     /// The command that predicts the initial measurement of a Realm of the test host with this
@@ -217,7 +166,7 @@ impl Owner {
         for path in references {
             command.path("--ref-values", path);
         }
-        command.arguments.push(token.into());
+        command.file(token);
         command
     }
 
@@ -233,7 +182,7 @@ impl Owner {
             .path("--trust-anchor", trust_anchor)
             .path("--ref-values", references)
             .add(&["--platform-only"]);
-        command.arguments.push(token.into());
+        command.file(token);
         command
     }
 }

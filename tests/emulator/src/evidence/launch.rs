@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::atomic;
+use crate::command_line::CommandLine;
 use crate::machine::Machine;
-use crate::owner::{Challenge, CommandLine, Owner, OwnerError, measured_images};
+use crate::owner::{Challenge, Owner, OwnerError, measured_images};
 
 /// What an owner knows before the launch.
 pub(crate) struct Launch {
@@ -17,14 +18,13 @@ pub(crate) struct Launch {
     pub(super) firmware_values: PathBuf,
 }
 
-/// Takes down what is expected of a machine and of the Realm in its demonstration.
+/// Takes down what is expected of a machine, and of a Realm whose measurement this command predicts.
 pub(crate) fn prepare(
     owner: &Owner,
     machine: &Machine,
-    payload: &Path,
+    prediction: CommandLine,
 ) -> Result<Launch, OwnerError> {
     let (monitor, rmm) = measured_images(machine)?;
-    let prediction = owner.prediction(payload)?;
     let realm_values = owner.predict(&prediction, "realm.toml")?;
     Ok(Launch {
         predicted: String::from_utf8_lossy(&atomic::read(&realm_values)?).into_owned(),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::*;
+use crate::console::PROMPT;
+use crate::session::Event;
 
 /// A kernel and shell of text: says something at the start, and answers what is typed.
 struct Kernel {

@@ -47,7 +47,7 @@ fn bench(machine: &str, owner: &str) -> Bench {
 fn run(bench: &Bench, arguments: &[&str]) -> Output {
     let program = bench.path("cca-token");
     let program = ["--cca-token", program.to_str().unwrap()];
-    bench.run("run", &[&program, arguments].concat())
+    bench.run("demo", &[&program, arguments].concat())
 }
 
 /// The value of an option that the owner's program got.

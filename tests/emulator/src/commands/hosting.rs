@@ -1,0 +1,144 @@
+//! The subcommands around a Debian host that runs Realms.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{CommandError, Status, conclude, hand_over, judge};
+use crate::cli::{GuestImageArgs, HostImageArgs, MachineArgs, RealmsArgs, RunArgs, SystemArgs};
+use crate::evidence;
+use crate::hosting::{self, Guest, Host, Screen};
+use crate::log::{LogFolder, TestLog as _};
+use crate::machine::{Clock, Machine};
+use crate::owner::Owner;
+use crate::session::Emulator as _;
+use crate::show::Terminal;
+use crate::systems::{self, GuestParts, HostParts, System};
+
+/// Puts the guest together.
+pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError> {
+    let parts = GuestParts {
+        kernel: &args.kernel,
+        busybox: &args.busybox,
+        init: &args.init,
+        modules: &args.modules,
+        realm_kit: &args.realm_kit,
+    };
+    systems::build_guest(&parts, &args.out)?;
+    Ok(Status::Good)
+}
+
+/// Puts the host together.
+pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
+    let parts = HostParts {
+        kernel: &args.kernel,
+        busybox: &args.busybox,
+        init: &args.init,
+        module: &args.module,
+        host_vmm: &args.host_vmm,
+        guest: &System::in_folder(&args.guest),
+    };
+    systems::build_host(&parts, &args.out)?;
+    Ok(Status::Good)
+}
+
+/// The machine with a Debian host.
+fn hosting_machine(machine: &MachineArgs, systems: &SystemArgs) -> Result<Machine, CommandError> {
+    let host = System::in_folder(&systems.host);
+    Ok(Machine {
+        normal_world: host.kernel,
+        initrd: Some(host.initrd),
+        ..machine.machine(Clock::Wall)?
+    })
+}
+
+/// Boots the host and hands its console to a person.
+pub(super) fn interactive(args: &RunArgs) -> Result<Status, CommandError> {
+    hand_over(
+        &hosting_machine(&args.machine, &args.systems)?,
+        hosting::COMMAND_LINE,
+    )
+}
+
+/// Runs a Realm on a Debian host, for a person to follow.
+pub(super) fn run(args: &RunArgs) -> Result<Status, CommandError> {
+    let mut machine = hosting_machine(&args.machine, &args.systems)?;
+    machine.check()?;
+    let owner = Owner::new(args.owner.cca_token.as_deref(), &args.owner.evidence)?;
+    let checksum = systems::disk_checksum();
+    let disk = format!("cloister.disk={checksum}");
+    let guest = Guest::realm(args.guest_cpus, &[&disk, "cloister.challenge=ask"]);
+    let measured = System::in_folder(&args.systems.guest);
+    let host_vmm = program(args.systems.host_vmm.as_deref(), "host-vmm");
+
+    println!("== The guest owner, before the launch");
+    println!(
+        "What the Realm has to measure follows from its files and from the command that runs it:"
+    );
+    let prediction = guest.measure(&host_vmm, &measured);
+    println!("$ {}", prediction.text());
+    let launch = evidence::prepare(&owner, &machine, prediction)?;
+    print!("{}", launch.predicted);
+    println!(
+        "Evidence has to be over fresh random bytes:\n{}\n",
+        launch.challenge
+    );
+
+    println!("== The machine");
+    let log = LogFolder::create(&args.machine.logs.join("run"))?;
+    let mut out = io::stdout();
+    let mut screen = Screen::new(log, &mut out);
+    let mut session = machine.start(hosting::COMMAND_LINE)?;
+    screen.session_started();
+    let limits = args.machine.limits();
+    let challenge = launch.challenge.to_string();
+    let mut host = Host::new(session.as_mut(), &mut screen, limits);
+    let token = host
+        .boot()
+        .and_then(|()| host.load_module())
+        .and_then(|()| host.token(&guest, &challenge));
+    let token = match token {
+        Ok(token) => token,
+        Err(reason) => {
+            let log = screen.keep_excerpt("failed").unwrap_or_default();
+            eprintln!("emulator: the run failed: {reason} [{log}]");
+            return Ok(Status::Failed);
+        }
+    };
+
+    let table = screen.table();
+
+    println!("\n== The guest owner");
+    let accepted = judge(&owner, &launch, &args.machine, &token)?;
+    println!("\n{table}");
+    Ok(if accepted {
+        Status::Good
+    } else {
+        eprintln!("emulator: the run failed: the evidence is not accepted");
+        Status::Failed
+    })
+}
+
+/// Runs Realms on a Debian host and checks what comes of them.
+pub(super) fn realms(args: &RealmsArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
+    let mut machine = hosting_machine(&args.machine, &args.systems)?;
+    let mut terminal = Terminal::new(&args.label, true, false);
+    let mut session = machine.start(hosting::COMMAND_LINE)?;
+    log.session_started();
+    let limits = args.machine.limits();
+    let report = hosting::check(session.as_mut(), limits, &mut log, &mut terminal);
+    terminal.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+}
+
+/// The program that was asked for, or the one beside this program.
+fn program(asked: Option<&Path>, name: &str) -> PathBuf {
+    asked.map_or_else(
+        || env::current_exe().unwrap_or_default().with_file_name(name),
+        Path::to_path_buf,
+    )
+}

@@ -1,0 +1,311 @@
+//! The host as a test bed: Realms of several sizes, one after the other and beside each other. After
+//! each of them what it took has to be there again.
+
+use super::Host;
+use super::guest::Guest;
+use crate::log::TestLog;
+use crate::session::Session;
+use crate::suite::{Limits, Observer, Outcome, Report, Verdict};
+use crate::systems::{self, HOST_DISK};
+
+/// A disk of the host that guests may write to.
+const OWN_DISK: &str = "/tmp/disk.img";
+/// Blocks of 4 KiB that a guest copies on it, to the place behind them.
+const COPIED_BLOCKS: u32 = 512;
+/// Exit code of `host-vmm` for a guest that has restarted itself.
+const RESTARTED: i32 = 5;
+/// Free memory may be this much less than before, in KiB: the kernel keeps some of what it has taken
+/// for itself. A Realm has sixteen times as much.
+const KEPT_MEMORY: u64 = 16 << 10;
+
+/// A check, and why it fails.
+type Check = fn(&mut Host<'_>) -> Result<(), String>;
+
+/// The checks of a host that is up, in this order.
+const CHECKS: &[(&str, Check)] = &[
+    ("module-loads", module_loads),
+    ("one-cpu", |host| launch(host, 1)),
+    ("two-cpus", |host| launch(host, 2)),
+    ("four-cpus", |host| launch(host, 4)),
+    ("disk-written", disk_written),
+    ("restart", restart),
+    ("restart-seen-by-caller", restart_seen_by_caller),
+    ("beside-each-other", beside_each_other),
+    ("module-unloads", |host| {
+        host.command("rmmod realm").map(drop)
+    }),
+    ("no-complaints", no_complaints),
+    ("power-off", power_off),
+];
+
+/// Boots the host and runs all checks.
+pub(crate) fn check(
+    session: &mut dyn Session,
+    limits: Limits,
+    log: &mut dyn TestLog,
+    observer: &mut dyn Observer,
+) -> Report {
+    let mut run = Run {
+        host: Host::new(session, log, limits),
+        observer,
+        report: Report::default(),
+    };
+    run.observer.planned(CHECKS.len() as u64 + 1);
+    if run.check("host-boots", host_boots) {
+        for (name, check) in CHECKS {
+            run.check(name, check);
+        }
+    }
+    run.report
+}
+
+/// Checks of one host, and what came of them.
+struct Run<'a> {
+    host: Host<'a>,
+    observer: &'a mut dyn Observer,
+    report: Report,
+}
+
+impl Run<'_> {
+    /// Runs a check and says whether it passed.
+    fn check(&mut self, name: &str, check: Check) -> bool {
+        let name = format!("realm-linux/{name}");
+        self.observer.begun(&name);
+        let log = &mut self.host.console.log;
+        log.line(&format!("---- {name} ----"));
+        log.test_started();
+        let begin = self.host.console.session.elapsed();
+        let result = check(&mut self.host);
+        let passed = result.is_ok();
+        let took = self.host.console.session.elapsed().saturating_sub(begin);
+        let (verdict, log) = match result {
+            Ok(()) => (Verdict::Passed, None),
+            Err(reason) => {
+                let log = self.host.console.log.keep_excerpt(&name);
+                (Verdict::Failed(reason), log)
+            }
+        };
+        let outcome = Outcome {
+            name,
+            verdict,
+            seconds: took.as_secs_f64(),
+            log,
+        };
+        self.observer.ended(&outcome);
+        self.report.outcomes.push(outcome);
+        passed
+    }
+}
+
+fn host_boots(host: &mut Host<'_>) -> Result<(), String> {
+    host.boot()
+}
+
+fn power_off(host: &mut Host<'_>) -> Result<(), String> {
+    host.power_off()
+}
+
+/// Loads the module, with which nothing has been taken yet.
+fn module_loads(host: &mut Host<'_>) -> Result<(), String> {
+    host.load_module()?;
+    let counters = Counters::read(host)?;
+    if counters == Counters::default() {
+        Ok(())
+    } else {
+        Err(format!("the module begins with {counters:?}"))
+    }
+}
+
+/// A Realm with so many vCPUs comes up, finds its disk as it is, and switches itself off.
+fn launch(host: &mut Host<'_>, cpus: u32) -> Result<(), String> {
+    let disk = format!("cloister.disk={}", systems::disk_checksum());
+    let guest = Guest::realm(cpus, &[&disk]);
+    gives_back(host, |host| {
+        let lines = host.guests(&guest.run().text())?.success()?;
+        expect_guest(&lines, cpus, true)
+    })
+}
+
+/// What a Realm writes to its disk is in the host's file, and nothing else has changed there.
+fn disk_written(host: &mut Host<'_>) -> Result<(), String> {
+    host.command(&format!("cp {HOST_DISK} {OWN_DISK}"))?;
+    let copy = format!("cloister.copy={COPIED_BLOCKS}");
+    let guest = Guest {
+        disk: OWN_DISK.to_owned(),
+        ..Guest::realm(2, &[&copy])
+    };
+    gives_back(host, |host| {
+        let lines = host.guests(&guest.run().text())?.success()?;
+        expect_line(&lines, &format!("guest: copied {COPIED_BLOCKS}"))
+    })?;
+    let part = |from: &str, skip: u32| {
+        format!("dd if={from} bs=4096 count={COPIED_BLOCKS} skip={skip} 2>/dev/null | sha256sum")
+    };
+    let mut sum = |from: &str, skip: u32| {
+        let lines = host.command(&part(from, skip))?;
+        lines
+            .into_iter()
+            .next()
+            .ok_or_else(|| "no checksum".to_owned())
+    };
+    let source = sum(HOST_DISK, 0)?;
+    if sum(OWN_DISK, 0)? != source {
+        return Err("blocks have changed that the guest has only read".to_owned());
+    }
+    if sum(OWN_DISK, COPIED_BLOCKS)? != source {
+        return Err("what the guest has written is not in the file".to_owned());
+    }
+    if sum(HOST_DISK, COPIED_BLOCKS)? == source {
+        return Err("the blocks were alike before".to_owned());
+    }
+    Ok(())
+}
+
+/// A Realm that restarts itself is made anew from the same files.
+fn restart(host: &mut Host<'_>) -> Result<(), String> {
+    host.command(&format!("cp {HOST_DISK} {OWN_DISK}"))?;
+    let guest = Guest {
+        disk: OWN_DISK.to_owned(),
+        ..Guest::realm(1, &["cloister.then=reboot-once"])
+    };
+    gives_back(host, |host| {
+        let lines = host.guests(&guest.run().text())?.success()?;
+        let ups = lines
+            .iter()
+            .filter(|line| line.starts_with("guest: up"))
+            .count();
+        if ups != 2 {
+            return Err(format!("the guest came up {ups} times"));
+        }
+        expect_guest(&lines, 1, true)
+    })
+}
+
+/// Whoever wants to decide on restarts himself is told by the exit code.
+fn restart_seen_by_caller(host: &mut Host<'_>) -> Result<(), String> {
+    let guest = Guest::realm(1, &["cloister.then=reboot"]);
+    gives_back(host, |host| {
+        let command = format!("{} --on-reset exit", guest.run().text());
+        let ended = host.guests(&command)?;
+        expect_guest(&ended.lines, 1, true)?;
+        if ended.status == Some(RESTARTED) {
+            Ok(())
+        } else {
+            Err(format!("exit code {:?}", ended.status))
+        }
+    })
+}
+
+/// Two Realms and two ordinary machines at once, none of which takes notice of the others.
+fn beside_each_other(host: &mut Host<'_>) -> Result<(), String> {
+    let disk = format!("cloister.disk={}", systems::disk_checksum());
+    let names = ["realm-1", "realm-2", "machine-1", "machine-2"];
+    gives_back(host, |host| {
+        let commands = names.map(|name| {
+            let guest = Guest {
+                is_realm: name.starts_with("realm"),
+                console: format!("file=/tmp/{name}"),
+                ..Guest::realm(2, &[&disk])
+            };
+            // Each leaves its exit code at the end of its own console.
+            let run = guest.run().text();
+            format!("(rm -f /tmp/{name}; {run} >/tmp/{name}.log 2>&1 </dev/null; echo exit=$? >>/tmp/{name}) & ")
+        });
+        host.guests(&(commands.concat() + "wait"))?.success()?;
+        for name in names {
+            let lines = host.command(&format!("cat /tmp/{name} /tmp/{name}.log"))?;
+            expect_guest(&lines, 2, name.starts_with("realm"))
+                .and_then(|()| expect_line(&lines, "exit=0"))
+                .map_err(|reason| format!("{name}: {reason}"))?;
+        }
+        Ok(())
+    })
+}
+
+fn no_complaints(host: &mut Host<'_>) -> Result<(), String> {
+    let complaints = host.complaints()?;
+    match complaints.first() {
+        None => Ok(()),
+        Some(first) => Err(format!(
+            "{} complaints, the first: {first}",
+            complaints.len()
+        )),
+    }
+}
+
+/// Whether a guest has come to its end as it should.
+fn expect_guest(lines: &[String], cpus: u32, is_realm: bool) -> Result<(), String> {
+    let machine = if is_realm { "Realm" } else { "virtual machine" };
+    let online = match cpus {
+        1 => "CPUs 0".to_owned(),
+        _ => format!("CPUs 0-{}", cpus - 1),
+    };
+    let mut guest = lines.iter().filter(|line| line.starts_with("guest: "));
+    if let Some(failure) = guest.clone().find(|line| line.contains("FAILED")) {
+        return Err(failure.clone());
+    }
+    let up = guest.find(|line| line.starts_with("guest: up"));
+    let up = up.ok_or("the guest did not come up")?;
+    if !up.contains(&format!(" {machine} ")) || !up.ends_with(&online) {
+        return Err(format!("a {machine} with {online} was wanted, {up:?} came"));
+    }
+    if guest.any(|line| line.starts_with("guest: done")) {
+        Ok(())
+    } else {
+        Err("the guest did not come to its end".to_owned())
+    }
+}
+
+fn expect_line(lines: &[String], wanted: &str) -> Result<(), String> {
+    if lines.iter().any(|line| line == wanted) {
+        Ok(())
+    } else {
+        Err(format!("there is no line {wanted:?}"))
+    }
+}
+
+/// What the module counts.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Counters {
+    realms: u64,
+    owned: u64,
+    delegated: u64,
+    lost: u64,
+}
+
+impl Counters {
+    fn read(host: &mut Host<'_>) -> Result<Self, String> {
+        Ok(Self {
+            realms: number(host, "cat /sys/class/misc/realm/realms")?,
+            owned: number(host, "cat /sys/class/misc/realm/pages_owned")?,
+            delegated: number(host, "cat /sys/class/misc/realm/pages_delegated")?,
+            lost: number(host, "cat /sys/class/misc/realm/pages_lost")?,
+        })
+    }
+}
+
+/// A command that prints a number.
+fn number(host: &mut Host<'_>, command: &str) -> Result<u64, String> {
+    let lines = host.command(command)?;
+    let number = lines.iter().find_map(|line| line.trim().parse().ok());
+    number.ok_or_else(|| format!("{command:?} printed no number but {lines:?}"))
+}
+
+/// Runs something after which the module must own nothing, and the host have its memory again.
+fn gives_back(
+    host: &mut Host<'_>,
+    action: impl FnOnce(&mut Host<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let free = "echo 3 >/proc/sys/vm/drop_caches; awk '/^MemFree/ { print $2 }' /proc/meminfo";
+    let before = number(host, free)?;
+    action(host)?;
+    let counters = Counters::read(host)?;
+    if counters != Counters::default() {
+        return Err(format!("afterwards the module has {counters:?}"));
+    }
+    let after = number(host, free)?;
+    if before.saturating_sub(after) > KEPT_MEMORY {
+        return Err(format!("of {before} KiB free memory {after} KiB are left"));
+    }
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! The Linux systems of host and guest: kernel and initial RAM disk of each, made of Debian's
+//! packages and of what is built here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use attestation_token::HashAlgorithm;
+use attestation_token::crypto::hash;
+
+use crate::atomic::{self, FileError};
+use crate::initramfs::Archive;
+use crate::modules::{self, ModulesError};
+
+/// What the guest loads: its transport of devices, its disk, evidence.
+const GUEST_MODULES: &[&str] = &["virtio_mmio", "virtio_blk", "arm-cca-guest"];
+/// Bytes of the disk that the host has for guests.
+const DISK_BYTES: usize = 4 << 20;
+
+/// Where things are on the host.
+pub(crate) const HOST_MODULE: &str = "/lib/realm.ko";
+pub(crate) const HOST_KERNEL: &str = "/guest/Image";
+pub(crate) const HOST_INITRD: &str = "/guest/initrd";
+pub(crate) const HOST_DISK: &str = "/guest/disk.img";
+
+/// Why a system cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SystemError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
+    #[error("cannot build the initial RAM disk: {0}")]
+    InitialRamDisk(#[from] io::Error),
+}
+
+/// Kernel and initial RAM disk in a folder.
+pub(crate) struct System {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+}
+
+impl System {
+    /// The names that they have in a folder.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self {
+            kernel: folder.join("Image"),
+            initrd: folder.join("initrd"),
+        }
+    }
+}
+
+/// What the guest is made of.
+pub(crate) struct GuestParts<'a> {
+    pub(crate) kernel: &'a Path,
+    pub(crate) busybox: &'a Path,
+    pub(crate) init: &'a Path,
+    /// Folder of the kernel's modules.
+    pub(crate) modules: &'a Path,
+    pub(crate) realm_kit: &'a Path,
+}
+
+/// Puts the guest together.
+pub(crate) fn build_guest(parts: &GuestParts<'_>, folder: &Path) -> Result<(), SystemError> {
+    let mut archive = Archive::new(&atomic::read(parts.busybox)?, &atomic::read(parts.init)?)?;
+    archive.program("bin/realm-kit", &atomic::read(parts.realm_kit)?)?;
+    archive.folder("modules")?;
+    let mut order = String::new();
+    for module in modules::load_order(parts.modules, GUEST_MODULES)? {
+        archive.file(&format!("modules/{}.ko", module.name), &module.content)?;
+        order.push_str(&module.name);
+        order.push('\n');
+    }
+    archive.file("modules/order", order.as_bytes())?;
+    let system = System::in_folder(folder);
+    atomic::write(&system.initrd, &archive.finish()?)?;
+    atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
+    Ok(())
+}
+
+/// What the host is made of.
+pub(crate) struct HostParts<'a> {
+    pub(crate) kernel: &'a Path,
+    pub(crate) busybox: &'a Path,
+    pub(crate) init: &'a Path,
+    /// The Realm kernel module.
+    pub(crate) module: &'a Path,
+    pub(crate) host_vmm: &'a Path,
+    /// What it runs.
+    pub(crate) guest: &'a System,
+}
+
+/// Puts the host together.
+pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), SystemError> {
+    let mut archive = Archive::new(&atomic::read(parts.busybox)?, &atomic::read(parts.init)?)?;
+    archive.folder("lib")?;
+    archive.folder("guest")?;
+    let mut file = |path: &str, content: &[u8]| archive.file(path.trim_start_matches('/'), content);
+    file(HOST_MODULE, &atomic::read(parts.module)?)?;
+    file(HOST_KERNEL, &atomic::read(&parts.guest.kernel)?)?;
+    file(HOST_INITRD, &atomic::read(&parts.guest.initrd)?)?;
+    file(HOST_DISK, &disk())?;
+    archive.program("bin/host-vmm", &atomic::read(parts.host_vmm)?)?;
+    let system = System::in_folder(folder);
+    atomic::write(&system.initrd, &archive.finish()?)?;
+    atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
+    Ok(())
+}
+
+/// The disk that the host has for guests: always the same bytes, no block of which is like another.
+pub(crate) fn disk() -> Vec<u8> {
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    let mut disk = Vec::with_capacity(DISK_BYTES);
+    while disk.len() < DISK_BYTES {
+        disk.extend(words.next().unwrap_or_default().to_le_bytes());
+    }
+    disk
+}
+
+/// Its checksum, as `sha256sum` prints it.
+pub(crate) fn disk_checksum() -> String {
+    let digest = hash(HashAlgorithm::Sha256, &disk());
+    digest
+        .as_bytes()
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::initramfs::tests::entries;
+    use crate::modules::tests::module;
+
+    #[test]
+    fn the_guest_has_its_modules_in_the_order_of_loading() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for name in ["vmlinuz", "busybox", "init", "realm-kit"] {
+            fs::write(path(name), name).unwrap();
+        }
+        fs::create_dir(path("modules")).unwrap();
+        for (name, information) in [
+            ("virtio_mmio", "depends=\0"),
+            ("virtio_blk", "depends=\0"),
+            ("arm-cca-guest", "depends=tsm_report\0"),
+            ("tsm_report", "depends=configfs\0"),
+            ("configfs", "depends=\0"),
+        ] {
+            module(&path("modules"), name, information.as_bytes());
+        }
+        let parts = GuestParts {
+            kernel: &path("vmlinuz"),
+            busybox: &path("busybox"),
+            init: &path("init"),
+            modules: &path("modules"),
+            realm_kit: &path("realm-kit"),
+        };
+        build_guest(&parts, &path("guest")).unwrap();
+        let entries = entries(&fs::read(path("guest/initrd")).unwrap());
+        let content = |name: &str| {
+            let entry = entries.iter().find(|entry| entry.0 == name);
+            String::from_utf8_lossy(&entry.expect(name).3).into_owned()
+        };
+        assert_eq!(
+            content("modules/order"),
+            "virtio_mmio\nvirtio_blk\nconfigfs\ntsm_report\narm-cca-guest\n"
+        );
+        for name in content("modules/order").lines() {
+            assert!(!content(&format!("modules/{name}.ko")).is_empty());
+        }
+        assert_eq!(content("bin/realm-kit"), "realm-kit");
+        assert_eq!(fs::read(path("guest/Image")).unwrap(), b"vmlinuz");
+    }
+
+    #[test]
+    fn the_host_has_what_it_runs() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let guest = System {
+            kernel: path("guest-kernel"),
+            initrd: path("guest-initrd"),
+        };
+        for name in [
+            "vmlinuz",
+            "busybox",
+            "init",
+            "module",
+            "host-vmm",
+            "guest-kernel",
+            "guest-initrd",
+        ] {
+            fs::write(path(name), name).unwrap();
+        }
+        let parts = HostParts {
+            kernel: &path("vmlinuz"),
+            busybox: &path("busybox"),
+            init: &path("init"),
+            module: &path("module"),
+            host_vmm: &path("host-vmm"),
+            guest: &guest,
+        };
+        build_host(&parts, &path("host")).unwrap();
+        let entries = entries(&fs::read(path("host/initrd")).unwrap());
+        for (name, content) in [
+            (HOST_MODULE, b"module".as_slice()),
+            (HOST_KERNEL, b"guest-kernel"),
+            (HOST_INITRD, b"guest-initrd"),
+            (HOST_DISK, &disk()),
+            ("/bin/host-vmm", b"host-vmm"),
+        ] {
+            let entry = entries.iter().find(|entry| format!("/{}", entry.0) == name);
+            assert!(entry.expect(name).3 == content, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_two_blocks_of_the_disk_are_alike() {
+        let disk = disk();
+        assert_eq!(disk.len(), DISK_BYTES);
+        let blocks: std::collections::HashSet<_> = disk.chunks(512).collect();
+        assert_eq!(blocks.len(), DISK_BYTES / 512);
+        assert_eq!(disk_checksum().len(), 64);
+    }
+}
