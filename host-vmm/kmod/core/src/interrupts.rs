@@ -107,11 +107,9 @@ impl Interrupts {
     }
 
     /// The Realm begins: its vCPUs are on or off as they were initialised.
-    pub fn begin(&mut self, realm: &Realm, consequences: &mut Consequences) {
-        for vcpu in 0..realm.vcpus().min(MAX_VCPUS) {
-            if !realm.begins_off(vcpu) {
-                self.switch_on(vcpu, consequences);
-            }
+    pub fn begin(&mut self, realm: &Realm) {
+        for vcpu in (0..realm.vcpus()).filter(|&vcpu| !realm.begins_off(vcpu)) {
+            self.on.insert(vcpu);
         }
     }
 

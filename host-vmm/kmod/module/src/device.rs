@@ -100,7 +100,9 @@ pub(crate) unsafe extern "C" fn realm_limits(limits: *mut Limits) {
     let features = features().ok();
     let filled = Limits {
         ipa_bits: features.map_or(0, |features| u32::from(widest_ipa_space(features))),
-        vcpus: features.map_or(0, |features| u32::try_from(most_vcpus(features)).unwrap_or(u32::MAX)),
+        vcpus: features.map_or(0, |features| {
+            u32::try_from(most_vcpus(features)).unwrap_or(u32::MAX)
+        }),
         slots: u32::try_from(MAX_SLOTS).unwrap_or(u32::MAX),
         reserved: 0,
     };

@@ -153,8 +153,8 @@ pub(crate) unsafe extern "C" fn realm_vcpu_get_register(
 fn start(vm: &Vm, realm: &mut Realm, vcpu: &mut Vcpu) -> Result<(), RealmError> {
     if !realm.is_active() {
         realm.start(&vm.kernel())?;
-        vm.with_interrupts(Consequences::elsewhere(), |interrupts, after| {
-            interrupts.begin(realm, after);
+        vm.with_interrupts(Consequences::elsewhere(), |interrupts, _| {
+            interrupts.begin(realm);
         });
     }
     vcpu.start(realm)
@@ -166,7 +166,10 @@ fn start(vm: &Vm, realm: &mut Realm, vcpu: &mut Vcpu) -> Result<(), RealmError> 
 ///
 /// The caller holds the mutexes of both.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn realm_vcpu_start(pointer: *const Vm, vcpu: *mut VcpuHandle) -> c_int {
+pub(crate) unsafe extern "C" fn realm_vcpu_start(
+    pointer: *const Vm,
+    vcpu: *mut VcpuHandle,
+) -> c_int {
     // SAFETY: by the contract of this function.
     let (vm, vcpu) = unsafe { (vm(pointer), handle(vcpu)) };
     // SAFETY: as above.

@@ -201,7 +201,10 @@ pub(crate) unsafe extern "C" fn realm_vm_set_attributes(
 ///
 /// `pointer` is a VM whose mutex the caller holds; `populate` can be read and written.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn realm_vm_populate(pointer: *const Vm, populate: *mut Populate) -> c_int {
+pub(crate) unsafe extern "C" fn realm_vm_populate(
+    pointer: *const Vm,
+    populate: *mut Populate,
+) -> c_int {
     const MEASURE: u32 = 1 << 0;
     // SAFETY: by the contract of this function.
     let (vm, mut argument) = unsafe { (vm(pointer), populate.read()) };
@@ -317,7 +320,11 @@ pub(crate) unsafe extern "C" fn realm_vm_get_gic_attribute(
 
 /// `realm_vm_has_gic_attribute`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn realm_vm_has_gic_attribute(_vm: *const Vm, group: u32, name: u64) -> c_int {
+pub(crate) extern "C" fn realm_vm_has_gic_attribute(
+    _vm: *const Vm,
+    group: u32,
+    name: u64,
+) -> c_int {
     code(attribute(group, name).map(|_| ()))
 }
 
@@ -341,7 +348,11 @@ unsafe fn change_line(
 ///
 /// `pointer` is a VM.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn realm_vm_irq_line(pointer: *const Vm, irq: u32, level: bool) -> c_int {
+pub(crate) unsafe extern "C" fn realm_vm_irq_line(
+    pointer: *const Vm,
+    irq: u32,
+    level: bool,
+) -> c_int {
     // SAFETY: by the contract of this function.
     unsafe { change_line(pointer, |gic, after| gic.set_line(irq, level, after)) }
 }
@@ -352,7 +363,11 @@ pub(crate) unsafe extern "C" fn realm_vm_irq_line(pointer: *const Vm, irq: u32, 
 ///
 /// `pointer` is a VM.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn realm_vm_set_spi(pointer: *const Vm, gsi: u32, level: bool) -> c_int {
+pub(crate) unsafe extern "C" fn realm_vm_set_spi(
+    pointer: *const Vm,
+    gsi: u32,
+    level: bool,
+) -> c_int {
     // SAFETY: by the contract of this function.
     unsafe { change_line(pointer, |gic, after| gic.set_spi(gsi, level, after)) }
 }
@@ -378,7 +393,11 @@ pub(crate) unsafe extern "C" fn realm_vm_signal_spi(pointer: *const Vm, gsi: u32
 ///
 /// `pointer` is a VM.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn realm_vm_watch_spi(pointer: *const Vm, gsi: u32, watch: bool) -> c_int {
+pub(crate) unsafe extern "C" fn realm_vm_watch_spi(
+    pointer: *const Vm,
+    gsi: u32,
+    watch: bool,
+) -> c_int {
     // SAFETY: by the contract of this function.
     unsafe { change_line(pointer, |gic, _| gic.watch(gsi, watch)) }
 }

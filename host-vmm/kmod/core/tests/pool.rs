@@ -1,0 +1,191 @@
+//! The pool under random use: nobody gets what somebody has, and every page that may be delegated is
+//! guarded.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use realm_kmod_core::PAGE_SIZE;
+use realm_kmod_core::pool::{Counters, Page, Pool, PoolError};
+
+/// Chunks of the largest size that the kernel has to give.
+const CHUNKS: u64 = 6;
+const CHUNK_PAGES: u64 = 1024;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A chunk: its place, in units of the smaller size, and whether it is a small one.
+    Add(u64, bool),
+    Block,
+    Group(u32, bool),
+    /// Releases so many of what is handed out, from a place on.
+    Release(usize, usize),
+    Lose(usize),
+    Spare,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..2 * CHUNKS, any::<bool>()).prop_map(|(place, small)| Step::Add(place, small)),
+        3 => Just(Step::Block),
+        3 => (0..5_u32, any::<bool>()).prop_map(|(order, blocks)| Step::Group(order, blocks)),
+        3 => (any::<usize>(), 1..700_usize).prop_map(|(from, count)| Step::Release(from, count)),
+        1 => any::<usize>().prop_map(Step::Lose),
+        3 => Just(Step::Spare),
+    ]
+}
+
+fn page(number: u64) -> Page {
+    Page::new(number * PAGE_SIZE).expect("a page")
+}
+
+/// What a pool must be, by page numbers.
+#[derive(Default)]
+struct Model {
+    /// Pages by the first one.
+    chunks: BTreeMap<u64, u64>,
+    used: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+}
+
+impl Model {
+    fn owns(&self, number: u64) -> bool {
+        let before = self.chunks.range(..=number).next_back();
+        before.is_some_and(|(&first, &pages)| number < first + pages)
+    }
+
+    /// Not handed out, and between two pages of the pool.
+    fn free(&self, number: u64) -> bool {
+        !self.used.contains(&number)
+            && !self.lost.contains(&number)
+            && [number - 1, number, number + 1]
+                .iter()
+                .all(|&n| self.owns(n))
+    }
+
+    fn candidates(&self, pages: u64) -> impl Iterator<Item = u64> + '_ {
+        let starts = self.chunks.iter().flat_map(move |(&first, &count)| {
+            (first..first + count).step_by(usize::try_from(pages).expect("small"))
+        });
+        starts.filter(move |&start| (start..start + pages).all(|number| self.free(number)))
+    }
+
+    fn take(&mut self, got: Page, pages: u64) {
+        let first = got.address() / PAGE_SIZE;
+        assert!(
+            first.is_multiple_of(pages),
+            "{first} is not aligned to {pages}"
+        );
+        for number in first..first + pages {
+            assert!(self.free(number), "{number} is not to be had");
+            self.used.insert(number);
+        }
+    }
+
+    /// Whether a chunk can go: nothing of it is in use, nor would anything become an edge.
+    fn spare(&self, first: u64, pages: u64) -> bool {
+        let busy = |number: &u64| self.used.contains(number) || self.lost.contains(number);
+        !(first - 1..=first + pages).any(|number| busy(&number))
+    }
+}
+
+fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
+    match *step {
+        Step::Add(place, small) => {
+            let pages = if small { CHUNK_PAGES / 2 } else { CHUNK_PAGES };
+            let first = CHUNK_PAGES + place * CHUNK_PAGES / 2;
+            let possible = first.is_multiple_of(pages)
+                && !(first..first + pages).any(|number| model.owns(number));
+            let result = pool.add(page(first), pages.trailing_zeros());
+            if possible {
+                assert_eq!(result, Ok(()));
+                model.chunks.insert(first, pages);
+            } else {
+                assert_eq!(result, Err(PoolError::NotAChunk));
+            }
+        }
+        Step::Block => {
+            let possible = model.candidates(512).next().is_some();
+            let got = pool.take_block();
+            assert_eq!(got.is_some(), possible);
+            got.into_iter().for_each(|got| model.take(got, 512));
+        }
+        Step::Group(order, from_blocks) => {
+            let pages = 1 << order;
+            let whole = |number: u64| {
+                let first = number - number % 512;
+                (first..first + 512).all(|number| model.free(number))
+            };
+            let possible = model
+                .candidates(pages)
+                .any(|first| from_blocks || !whole(first));
+            let got = pool.take_group(order, from_blocks);
+            assert_eq!(got.is_some(), possible);
+            got.into_iter().for_each(|got| model.take(got, pages));
+        }
+        Step::Release(from, count) => {
+            let all: Vec<u64> = model.used.iter().copied().collect();
+            let from = from % (all.len() + 1);
+            for &number in all[from..].iter().take(count) {
+                assert_eq!(pool.release(page(number)), Ok(()));
+                assert_eq!(pool.release(page(number)), Err(PoolError::NotHandedOut));
+                model.used.remove(&number);
+            }
+        }
+        Step::Lose(which) => {
+            let all: Vec<u64> = model.used.iter().copied().collect();
+            if let Some(&number) = all.get(which % (all.len() + 1)) {
+                assert_eq!(pool.lose(page(number)), Ok(()));
+                model.used.remove(&number);
+                model.lost.insert(number);
+            }
+        }
+        Step::Spare => {
+            let mut from = 0;
+            while let Some((first, order)) = pool.remove_spare(&mut from) {
+                let first = first.address() / PAGE_SIZE;
+                assert_eq!(model.chunks.get(&first), Some(&(1 << order)));
+                assert!(model.spare(first, 1 << order), "{first} is not to spare");
+                model.chunks.remove(&first);
+            }
+            for (&first, &pages) in &model.chunks {
+                assert!(!model.spare(first, pages), "{first} stays for nothing");
+            }
+        }
+    }
+}
+
+fn check(pool: &Pool, model: &Model) {
+    let counters = Counters {
+        owned: model.chunks.values().sum(),
+        used: model.used.len() as u64,
+        lost: model.lost.len() as u64,
+    };
+    assert_eq!(pool.counters(), counters);
+    assert_eq!(pool.available(), model.candidates(1).count() as u64);
+    for &number in model.used.iter().chain(&model.lost) {
+        assert!(pool.may_be_delegated(page(number)), "{number} has no guard");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn as_the_model(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut pool = Pool::new();
+        let mut model = Model::default();
+        for step in &steps {
+            apply(&mut pool, &mut model, step);
+        }
+        check(&pool, &model);
+        // Everything comes back, but for what holds a lost page or guards one.
+        let used: Vec<u64> = model.used.iter().copied().collect();
+        for number in used {
+            prop_assert_eq!(pool.release(page(number)), Ok(()));
+            model.used.remove(&number);
+        }
+        apply(&mut pool, &mut model, &Step::Spare);
+        check(&pool, &model);
+    }
+}
