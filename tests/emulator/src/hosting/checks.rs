@@ -53,7 +53,7 @@ pub(crate) fn check(
     run.observer.planned(CHECKS.len() as u64 + 1);
     if run.check("host-boots", host_boots) {
         for (name, check) in CHECKS {
-            run.check(name, check);
+            run.check(name, *check);
         }
     }
     run.report
