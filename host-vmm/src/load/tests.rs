@@ -72,6 +72,10 @@ fn content_is_where_the_table_says() {
     assert_eq!(initrd.pages().len(), 8192);
     assert!(initrd.pages()[5000..].iter().all(|byte| *byte == 0));
     assert_eq!(initrd.range(), Range::new(0x8040_0000, 8192));
+    // The device tree has the end of the file, not that of its last page.
+    let tree = prepared.device_tree().content();
+    let ends = |end: u64| tree.windows(8).any(|bytes| bytes == end.to_be_bytes());
+    assert!(ends(0x8040_0000 + 5000) && !ends(0x8040_0000 + 8192));
 }
 
 #[test]
