@@ -108,7 +108,9 @@ fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
             let possible = model.candidates(512).next().is_some();
             let got = pool.take_block();
             assert_eq!(got.is_some(), possible);
-            got.into_iter().for_each(|got| model.take(got, 512));
+            if let Some(got) = got {
+                model.take(got, 512);
+            }
         }
         Step::Group(order, from_blocks) => {
             let pages = 1 << order;
@@ -121,7 +123,9 @@ fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
                 .any(|first| from_blocks || !whole(first));
             let got = pool.take_group(order, from_blocks);
             assert_eq!(got.is_some(), possible);
-            got.into_iter().for_each(|got| model.take(got, pages));
+            if let Some(got) = got {
+                model.take(got, pages);
+            }
         }
         Step::Release(from, count) => {
             let all: Vec<u64> = model.used.iter().copied().collect();

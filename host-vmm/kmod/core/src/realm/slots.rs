@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn ranges_fall_into_pieces() {
-        let got: alloc::vec::Vec<_> = pieces(0x1f_f000..0x40_1000).collect();
+        let got: Vec<_> = pieces(0x1f_f000..0x40_1000).collect();
         let expected = [(0, 511..512), (0x20_0000, 0..512), (0x40_0000, 0..1)];
         assert_eq!(got.len(), expected.len());
         for (piece, (base, pages)) in got.iter().zip(expected) {

@@ -65,7 +65,8 @@ fn any_command() {
     let (commands, _) = measure();
     assert!(commands > 4000, "{commands}");
     // Long rows of the same commands are worth a look here and there.
-    let interesting = |number: u64| number < 64 || number % 97 == 0 || commands - number < 40;
+    let interesting =
+        |number: u64| number < 64 || number.is_multiple_of(97) || commands - number < 40;
     let numbers = (0..commands).filter(|&number| interesting(number));
     for (number, x0) in numbers.zip(CODES.into_iter().cycle()) {
         on_machine(|kernel| {
@@ -258,7 +259,6 @@ fn a_change_of_ripas_without_memory() {
             .set_private(&thread.cpu, RAM + PAGE, PAGE, false)
             .expect("shared");
         assert_eq!(change(false), Ok(RipasOutcome::Answer { rejected: false }));
-        drop(thread);
         vm.destroy();
     });
 }

@@ -342,9 +342,6 @@ impl Host for Cpu<'_, '_> {
     }
 
     fn give_pages(&self, first: Page, order: u32) {
-        let mut books = self.kernel.books();
-        assert_eq!(books.taken.remove(&first.address()), Some(order));
-        drop(books);
         for number in 0..1 << order {
             let address = first.nth(number).address();
             assert_eq!(
@@ -359,6 +356,9 @@ impl Host for Cpu<'_, '_> {
                 assert!(clean, "{address:#x} comes back with something in it");
             }
         }
+        // From now on somebody else may have it.
+        let removed = self.kernel.books().taken.remove(&first.address());
+        assert_eq!(removed, Some(order));
         self.kernel.check_guards();
     }
 

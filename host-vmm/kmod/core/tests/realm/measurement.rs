@@ -1,5 +1,6 @@
 //! The RIM is what `attestation-token` predicts from the calls.
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
 use attestation_token::HashAlgorithm as Algorithm;
@@ -68,9 +69,10 @@ fn check(configuration: &Configuration, algorithm: Algorithm) {
         });
         let end = thread.run().expect("it runs");
         assert!(matches!(end, Action::SystemEvent(_)), "{end:?}");
-        let text: String = (seen.lock().expect("no panic").iter())
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut text = String::new();
+        for byte in seen.lock().expect("no panic").iter() {
+            write!(text, "{byte:02x}").expect("a string takes everything");
+        }
         let expected = predicted.initial_measurement().to_string();
         assert_eq!(&text[..expected.len()], expected);
         vm.destroy();

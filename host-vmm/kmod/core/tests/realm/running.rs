@@ -16,6 +16,8 @@ use crate::machine::{Kernel, USER, on_machine, user_word};
 use crate::vm::{BLOCK, DISTRIBUTOR, PAGE, RAM, REDISTRIBUTORS, SHARED, Thread, Vm};
 
 const SPI: u32 = 40;
+/// The first number that no SPI has.
+const NONE: u32 = 96;
 const TIMER: u32 = 27;
 
 /// A started VM with one vCPU.
@@ -26,7 +28,6 @@ fn with_thread(test: impl FnOnce(&Kernel<'_>, &Vm<'_, '_>, &mut Thread<'_, '_, '
         let mut thread = vm.thread(0);
         thread.start().expect("started");
         test(kernel, &vm, &mut thread);
-        drop(thread);
         vm.destroy();
     });
 }
@@ -44,7 +45,7 @@ pub(crate) async fn off(guest: &Guest) {
 
 /// Opens a vCPU's interrupt controller: all groups, all priorities, all interrupts of its own.
 pub(crate) async fn open_gic(guest: &Guest, vcpu: u64) {
-    let own = SHARED | REDISTRIBUTORS + vcpu * 0x2_0000 + 0x1_0000;
+    let own = SHARED | (REDISTRIBUTORS + vcpu * 0x2_0000 + 0x1_0000);
     guest.registers(|registers| registers.gic[0] = 0xf8 << 24 | 0b11);
     guest.store(SHARED | DISTRIBUTOR, 4, 0b11).await;
     guest.store(own + 0x80, 4, 0xffff_ffff).await;
@@ -83,11 +84,11 @@ fn accesses_to_devices() {
     const DEVICE: u64 = 0x1000_0000;
     with_thread(|_, _, thread| {
         thread.program(|guest| async move {
-            assert_eq!(guest.load(SHARED | DEVICE + 2, 2).await, 0xbeef);
+            assert_eq!(guest.load(SHARED | (DEVICE + 2), 2).await, 0xbeef);
             guest
-                .store(SHARED | DEVICE + 8, 8, 0x1122_3344_5566_7788)
+                .store(SHARED | (DEVICE + 8), 8, 0x1122_3344_5566_7788)
                 .await;
-            guest.store(SHARED | DEVICE + 16, 1, 0xff01).await;
+            guest.store(SHARED | (DEVICE + 16), 1, 0xff01).await;
             off(&guest).await;
         });
         let mmio = |offset, size, write| {
@@ -146,10 +147,10 @@ fn host_calls_are_not_supported() {
 fn registers_of_the_interrupt_controller_stay_inside() {
     with_thread(|_, _, thread| {
         thread.program(|guest| async move {
-            let lines = guest.load(SHARED | DISTRIBUTOR + 4, 4).await & 0x1f;
+            let lines = guest.load(SHARED | (DISTRIBUTOR + 4), 4).await & 0x1f;
             assert_eq!((lines + 1) * 32, 96);
             open_gic(&guest, 0).await;
-            let enabled = guest.load(SHARED | REDISTRIBUTORS + 0x1_0100, 4).await;
+            let enabled = guest.load(SHARED | (REDISTRIBUTORS + 0x1_0100), 4).await;
             assert_eq!(enabled, 0xffff_ffff);
             off(&guest).await;
         });
@@ -228,10 +229,10 @@ fn an_interrupt_from_outside_ends_a_wait() {
         for wrong in [
             0,
             1 << 24 | 31,
-            1 << 24 | 96,
+            1 << 24 | NONE,
             2 << 24 | 32,
             2 << 24 | 15,
-            3 << 24 | 40,
+            3 << 24 | SPI,
         ] {
             assert!(raise(wrong, true).0.is_err(), "{wrong:#x}");
         }
@@ -282,7 +283,6 @@ fn software_generated_interrupts() {
         // The others learn of it.
         assert_eq!(second.poll(), Ok(()));
         finish(&mut second);
-        drop((first, second));
         vm.destroy();
     });
 }
@@ -326,7 +326,7 @@ fn power() {
             ] {
                 let entry = if call == psci::CPU_ON { RAM } else { 0 };
                 let reply = guest.smc(&[call, 1, entry, 7]).await;
-                assert_eq!(reply[0] as u32, expected as u32, "{call:#x}");
+                assert_eq!(reply[0].cast_signed(), expected, "{call:#x}");
                 seen.fetch_add(1, Ordering::SeqCst);
             }
             guest.smc(&[psci::SYSTEM_RESET]).await;
@@ -359,7 +359,6 @@ fn power() {
         assert_eq!(end, Ok(Action::SystemEvent(SystemEvent::Reset)));
         assert_eq!(replies.load(Ordering::SeqCst), 6);
         assert_eq!(second.run(), end);
-        drop((first, second));
         vm.destroy();
     });
 }
@@ -397,7 +396,6 @@ fn switched_on_while_it_switches_off() {
         assert_eq!(runs.load(Ordering::SeqCst), 2);
         // The same, but the RMM knows that it is on: it is off in the end.
         finish(&mut first);
-        drop((first, second));
         vm.destroy();
     });
 }
@@ -426,7 +424,6 @@ fn answers_that_the_rmm_does_not_take() {
         }
         assert_eq!(answer(&mut thread, 1, 0), Ok(Some(1)));
         finish(&mut thread);
-        drop(thread);
         vm.destroy();
     });
 }
@@ -498,8 +495,8 @@ fn shared_memory_is_the_callers() {
             .set_private(&cpu, RAM + PAGE, PAGE, false)
             .expect("shared");
         thread.program(|guest| async move {
-            assert_eq!(guest.load(SHARED | RAM + PAGE, 8).await, user_word(1));
-            guest.store(SHARED | RAM + PAGE + 8, 8, 0x77).await;
+            assert_eq!(guest.load(SHARED | (RAM + PAGE), 8).await, user_word(1));
+            guest.store(SHARED | (RAM + PAGE + 8), 8, 0x77).await;
             off(&guest).await;
         });
         finish(thread);
