@@ -140,8 +140,7 @@ int realm_vcpu_set_register(struct realm_vm *vm, struct realm_vcpu *vcpu, __u64 
 int realm_vcpu_get_register(struct realm_vm *vm, struct realm_vcpu *vcpu, __u64 id, __u64 *value);
 
 /*
- * vCPU and VM mutex, at the beginning of each KVM_RUN of which the first one of the vCPU has not
- * got beyond this. The first one of the VM builds and activates the Realm.
+ * vCPU and VM mutex, at the beginning of each KVM_RUN until it has succeeded once for the vCPU. The first one of the VM builds and activates the Realm.
  */
 int realm_vcpu_start(struct realm_vm *vm, struct realm_vcpu *vcpu);
 
@@ -172,7 +171,7 @@ enum realm_action_kind {
 	REALM_ACTION_HYPERCALL = 6,
 	/* KVM_EXIT_SYSTEM_EVENT: type in `flags` (KVM_SYSTEM_EVENT_*), no data. */
 	REALM_ACTION_SYSTEM_EVENT = 7,
-	/* KVM_EXIT_INTERNAL_ERROR: data[0] and data[1]. */
+	/* KVM_EXIT_INTERNAL_ERROR: data[0], and data[1] says what it is (README). */
 	REALM_ACTION_FAIL = 8,
 };
 
@@ -227,7 +226,7 @@ void realm_host_rmi(__u64 registers[8]);
 int realm_host_take_pages(__u32 order, __u64 *physical);
 void realm_host_give_pages(__u64 physical, __u32 order);
 
-/* Writes to a page from realm_host_take_pages(). offset + length is at most 4096. */
+/* Writes to a page from realm_host_take_pages(). offset + length is at most 4096; today it is all of it. */
 void realm_host_write_page(__u64 physical, __u64 offset, const void *bytes, __u64 length);
 /* Fills such a page from 4096 bytes of the caller's memory. -EFAULT. */
 int realm_host_copy_from_user(__u64 physical, __u64 source);
@@ -248,11 +247,11 @@ unsigned long realm_host_lock_interrupts(void *context);
 void realm_host_unlock_interrupts(void *context, unsigned long flags);
 
 /*
- * A vCPU has something to see to: wake it if it waits, interrupt it if it runs. With the interrupt
- * lock held; a vCPU that C does not know (yet) is none of its business.
+ * A vCPU has something to see to: wake it if it waits, interrupt it if it runs. Interrupts may be off,
+ * the interrupt lock is not held; a vCPU that C does not know (yet) is none of its business.
  */
 void realm_host_kick(void *context, __u32 index);
-/* The Realm is done with a watched SPI; with the interrupt lock held. C signals its eventfds. */
+/* The Realm is done with a watched SPI. Interrupts may be off. C signals its eventfds. */
 void realm_host_resample(void *context, __u32 gsi);
 
 /* Memory for Rust's own data, zero not wanted; NULL if there is none. kvmalloc, kvfree. */

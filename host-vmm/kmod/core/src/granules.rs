@@ -43,11 +43,11 @@ fn grow<H: Host, R>(
 
 /// A block, not delegated. `None` when there is none to be had.
 pub(crate) fn take_block(host: &impl Host) -> Option<Page> {
-    let (block, available) = host.with_shared(|shared| {
-        let block = shared.pool.take_block();
-        (block, shared.pool.available())
+    let (block, idle) = host.with_shared(|shared| match shared.pool.take_block() {
+        None => (None, shared.pool.available()),
+        block => (block, 0),
     });
-    if block.is_some() || available >= IDLE_PAGES {
+    if block.is_some() || idle >= IDLE_PAGES {
         return block;
     }
     for _ in 0..TRIES_FOR_BLOCK {
