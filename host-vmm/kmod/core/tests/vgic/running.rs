@@ -1,7 +1,8 @@
 //! A Realm changes interrupts that are in list registers of vCPUs that run.
 
 use crate::machine::{
-    CTLR, ICENABLER, ISACTIVER, ISENABLER, Machine, WRITE_PENDING, in_distributor, in_redistributor,
+    CTLR, ICACTIVER, ICENABLER, ISACTIVER, ISENABLER, Machine, WRITE_PENDING, in_distributor,
+    in_redistributor,
 };
 
 const SPI: u32 = 40;
@@ -97,24 +98,51 @@ fn a_new_priority_orders_what_is_pending() {
 /// with.
 #[test]
 fn what_changes_while_active_does_not_keep_it_from_ending() {
-    let mut it = machine();
-    assert_eq!(it.acknowledge(0), Some(SPI));
-    it.set_priority(1, 0, SPI, 0x20);
-    it.set_group(1, 0, SPI, false);
-    it.spi(SPI, true);
-    it.settle();
-    it.end(0, SPI);
-    // It comes again with what it has become.
-    it.settle();
-    it.set_priority(1, 0, 41, 0x28);
-    it.spi(41, true);
-    it.settle();
-    assert_eq!(it.acknowledge(0), Some(SPI));
-    it.end(0, SPI);
-    it.settle();
-    assert_eq!(it.acknowledge(0), Some(41));
-    it.resume(0);
-    assert!(!it.read_bit(0, 0, ISACTIVER, SPI));
+    for (priority, group_1) in [(0x20, true), (0x80, false), (0x20, false)] {
+        let mut it = machine();
+        assert_eq!(it.acknowledge(0), Some(SPI));
+        it.set_priority(1, 0, SPI, priority);
+        it.set_group(1, 0, SPI, group_1);
+        it.spi(SPI, true);
+        it.settle();
+        it.end(0, SPI);
+        // It comes again as what it has become.
+        it.settle();
+        it.set_priority(1, 0, 41, priority + 8);
+        it.spi(41, true);
+        it.settle();
+        it.interface(0, |cpu| cpu.groups = 2);
+        if !group_1 {
+            assert_eq!(it.acknowledge(0), Some(41));
+            it.end(0, 41);
+            it.interface(0, |cpu| cpu.groups = 1);
+        }
+        assert_eq!(it.acknowledge(0), Some(SPI));
+        it.end(0, SPI);
+        it.resume(0);
+        assert!(!it.read_bit(0, 0, ISACTIVER, SPI));
+    }
+}
+
+/// The last write counts, and is read back before the running vCPU has exited.
+#[test]
+fn active_state_that_is_written_twice() {
+    for taken in [false, true] {
+        for last in [ISACTIVER, ICACTIVER] {
+            let mut it = machine();
+            if taken {
+                assert_eq!(it.acknowledge(0), Some(SPI));
+                it.resume(0);
+            }
+            let first = ISACTIVER + ICACTIVER - last;
+            for bank in [first, last] {
+                it.write_bit(1, 0, bank, SPI);
+                assert_eq!(it.read_bit(1, 0, ISACTIVER, SPI), bank == ISACTIVER);
+            }
+            it.settle();
+            assert_eq!(it.read_bit(1, 0, ISACTIVER, SPI), last == ISACTIVER);
+        }
+    }
 }
 
 #[test]

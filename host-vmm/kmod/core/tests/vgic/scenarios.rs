@@ -24,10 +24,13 @@ fn edge() {
     it.set_edge(0, SPI, true);
     it.spi(SPI, true);
     it.spi(SPI, false);
+    // From here to its end the vCPU is left alone.
+    let exits = it.exits;
     assert_eq!(it.acknowledge(0), Some(SPI));
     assert_eq!(it.acknowledge(0), None);
     it.end(0, SPI);
     assert_eq!(it.acknowledge(0), None);
+    assert_eq!(it.exits, exits);
 }
 
 #[test]
@@ -537,4 +540,30 @@ fn active_by_write() {
     assert_eq!(it.acknowledge(0), None);
     it.write_bit(1, 0, ICACTIVER, SPI);
     assert_eq!(it.acknowledge(0), Some(SPI));
+}
+
+/// An interrupt that is made active is so on the vCPU that it goes to.
+#[test]
+fn active_by_write_is_where_it_goes() {
+    let mut it = machine(3);
+    it.leave(1);
+    it.leave(2);
+    it.route(0, SPI, 2);
+    it.write_bit(0, 0, ISACTIVER, SPI);
+    for (vcpu, state) in [(1, 0), (2, 2)] {
+        assert_eq!(it.vgic.fill(vcpu).list_registers[0] >> 62, state);
+    }
+}
+
+#[test]
+fn the_last_of_many_vcpus_is_reached() {
+    let mut it = machine(512);
+    let last = 511;
+    it.route(0, SPI, 0x1f0f);
+    it.sgi(0, SgiRegister::Group1, sgi(3, 0, 0x1f, 1 << 15));
+    assert_eq!(it.acknowledge(last), Some(3));
+    it.end(last, 3);
+    it.spi(SPI, true);
+    assert_eq!(it.acknowledge(last), Some(SPI));
+    assert!((0..last).all(|vcpu| it.acknowledge(vcpu).is_none()));
 }
