@@ -306,4 +306,6 @@ fn opening(path: &Path, flavour: Flavour, error: io::Error) -> BackendError {
 }
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;

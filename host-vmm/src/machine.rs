@@ -103,13 +103,15 @@ pub fn launch(
     prepared: &Prepared,
 ) -> Result<Ending, MachineError> {
     let begin = Instant::now();
+    let control = Control::new();
+    let _signals = listen(operator, &control)?;
     let machine = backend::create(configuration, &prepared.layout)?;
-    run(operator, configuration, prepared, machine, begin)
+    run(&control, configuration, prepared, machine, begin)
 }
 
 /// Fills a new machine, runs it until it ends, and takes it down again.
 fn run(
-    operator: &Operator,
+    control: &Arc<Control>,
     configuration: &Configuration,
     prepared: &Prepared,
     machine: Arc<dyn VirtualMachine>,
@@ -117,13 +119,10 @@ fn run(
 ) -> Result<Ending, MachineError> {
     let layout = &prepared.layout;
     let realm = configuration.realm.is_some();
-    let control = Control::new();
-    let _signals = listen(operator, &control)?;
-
     let shared_bit = if realm { layout.shared_bit() } else { 0 };
     let ram = Ram::new(layout.ram, shared_bit).map_err(MachineError::Memory)?;
     machine.set_ram(&ram)?;
-    let mut devices = Devices::new(configuration, layout, &ram, &control)?;
+    let mut devices = Devices::new(configuration, layout, &ram, control)?;
     let start = Start {
         entry: prepared.entry,
         registers: prepared.registers(),
@@ -142,7 +141,7 @@ fn run(
 
     let begin = Instant::now();
     let filled = if realm {
-        populate(machine.as_ref(), prepared, &control)?
+        populate(machine.as_ref(), prepared, control)?
     } else {
         copy(&ram, prepared)?
     };
@@ -165,14 +164,14 @@ fn run(
         stop: control.stop(),
         complaints: Complaints::default(),
     });
-    let input = devices.listen(&control)?;
+    let input = devices.listen(control)?;
     let mut threads = Threads {
         machine: Arc::clone(&machine),
-        control: Arc::clone(&control),
+        control: Arc::clone(control),
         running: Vec::new(),
     };
     for (number, mut vcpu) in (0..).zip(vcpus) {
-        let (shared, control) = (Arc::clone(&shared), Arc::clone(&control));
+        let (shared, control) = (Arc::clone(&shared), Arc::clone(control));
         let thread = thread::Builder::new()
             .name(format!("vcpu{number}"))
             .spawn(move || {

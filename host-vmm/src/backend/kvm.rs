@@ -4,13 +4,15 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use vmm_sys_util::eventfd::EventFd;
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
 use super::{BackendError, Exit, Start, Vcpu, VirtualMachine, Visibility};
 use crate::configuration::{Configuration, HashAlgorithm, PersonalizationValue, RealmOptions};
+use crate::devices::lock;
 use crate::layout::{GIC_DISTRIBUTOR, INTERRUPTS, Layout, Range, Spi};
 use crate::sys::memory::Ram;
 use crate::sys::signal;
@@ -48,9 +50,14 @@ const FEATURE_POWER_OFF: u32 = 0;
 /// `KVM_ARM_VCPU_PSCI_0_2`.
 const FEATURE_PSCI: u32 = 2;
 
-/// Bytes that are populated at once: the kernel is left in between, so that this process can end
+/// Pages that are populated at once: the kernel is left in between, so that this process can end
 /// and show how far it is.
-const POPULATE_BYTES: usize = 4 << 20;
+const POPULATE_PAGES: usize = 256;
+
+/// A page where the kernel wants to find one.
+#[repr(C, align(4096))]
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct Page([u8; 4096]);
 
 /// The slot of RAM; there is no other.
 const RAM_SLOT: u32 = 0;
@@ -166,12 +173,13 @@ fn call<T>(what: &'static str, result: io::Result<T>) -> Result<T, BackendError>
 }
 
 /// A virtual machine by KVM's interface.
-#[derive(Debug)]
 pub struct Machine<V> {
     vm: V,
     flavour: Flavour,
     /// Stands for a Realm's private memory.
     private: Mutex<Option<OwnedFd>>,
+    /// The content of private memory on its way there.
+    staging: Mutex<Vec<Page>>,
 }
 
 impl<V: VmCalls> Machine<V> {
@@ -217,6 +225,7 @@ impl<V: VmCalls> Machine<V> {
             vm,
             flavour,
             private: Mutex::new(None),
+            staging: Mutex::default(),
         })
     }
 
@@ -306,13 +315,18 @@ impl<V: VmCalls> VirtualMachine for Machine<V> {
         if private.is_some() {
             self.convert(ram.range(), Visibility::Private)?;
         }
-        *self.private.lock().unwrap_or_else(PoisonError::into_inner) = private;
+        *lock(&self.private) = private;
         Ok(())
     }
 
     fn populate(&self, ipa: u64, pages: &[u8]) -> Result<usize, BackendError> {
         self.realm_only("private memory")?;
-        let source = &pages[..pages.len().min(POPULATE_BYTES)];
+        let mut staging = lock(&self.staging);
+        staging.resize_with(POPULATE_PAGES, Page::new_zeroed);
+        let staging = staging.as_mut_slice().as_mut_bytes();
+        let count = pages.len().min(staging.len());
+        staging[..count].copy_from_slice(&pages[..count]);
+        let source = &staging[..count];
         let mut request = Populate {
             base: ipa,
             size: source.len() as u64,

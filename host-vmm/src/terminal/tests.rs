@@ -1,1 +1,169 @@
-//! Tests follow.
+// Patterns and random values may be cut.
+#![allow(clippy::cast_possible_truncation)]
+
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use vmm_sys_util::eventfd::EFD_NONBLOCK;
+
+use super::*;
+use crate::devices::lock;
+
+fn keys(bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut keys = Keys::default();
+    let mut guest = Vec::new();
+    for byte in bytes {
+        match keys.press(*byte) {
+            Key::Guest(byte) => guest.push(byte),
+            Key::Nothing => {}
+            Key::Leave => return (guest, true),
+        }
+    }
+    (guest, false)
+}
+
+#[test]
+fn keys_are_the_guests_but_for_commands() {
+    assert_eq!(keys(b"ls\x03\x1b[A"), (b"ls\x03\x1b[A".to_vec(), false));
+    assert_eq!(keys(b"a\x01xb"), (b"a".to_vec(), true));
+    assert_eq!(keys(b"\x01X"), (Vec::new(), true));
+    assert_eq!(keys(b"\x01\x01x"), (b"\x01x".to_vec(), false));
+    assert_eq!(keys(b"\x01\x01\x01x"), (b"\x01".to_vec(), true));
+    assert_eq!(keys(b"\x01qx"), (b"x".to_vec(), false));
+    assert_eq!(keys(b"x\x01"), (b"x".to_vec(), false));
+}
+
+/// A console that takes so many bytes at once, and then says that it has room.
+struct Sink {
+    at_once: usize,
+    room: EventFd,
+    taken: Mutex<Vec<u8>>,
+    changed: Condvar,
+}
+
+impl Sink {
+    fn new(at_once: usize) -> Arc<Self> {
+        Arc::new(Self {
+            at_once,
+            room: EventFd::new(EFD_NONBLOCK).unwrap(),
+            taken: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn wait(&self, expected: &[u8]) {
+        let (taken, timeout) = self
+            .changed
+            .wait_timeout_while(lock(&self.taken), Duration::from_secs(30), |taken| {
+                taken.len() < expected.len()
+            })
+            .unwrap();
+        assert!(!timeout.timed_out(), "{} bytes came", taken.len());
+        assert!(*taken == expected);
+    }
+}
+
+impl InputSink for Sink {
+    fn push(&self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.at_once);
+        lock(&self.taken).extend(&bytes[..count]);
+        self.changed.notify_all();
+        if count > 0 {
+            self.room.write(1).unwrap();
+        }
+        count
+    }
+}
+
+fn feed(file: File, sink: &Arc<Sink>, keys: bool, leave: impl Fn() + Send + 'static) -> Worker {
+    let feed = Feed {
+        file,
+        sink: sink.clone(),
+        room: sink.room.try_clone().unwrap(),
+        keys: keys.then(Keys::default),
+        pending: Vec::new(),
+    };
+    Worker::start("test", move |sources| feed.run(sources, leave)).unwrap()
+}
+
+fn text() -> Vec<u8> {
+    (0..3000_u32).map(|number| number as u8).collect()
+}
+
+#[test]
+fn a_pipe_is_handed_over_as_the_console_takes_it() {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let sink = Sink::new(7);
+    let worker = feed(
+        File::from(std::os::fd::OwnedFd::from(reader)),
+        &sink,
+        false,
+        || {},
+    );
+    writer.write_all(&text()).unwrap();
+    sink.wait(&text());
+    // At its end the worker goes on waiting, and can still be told to end.
+    drop(writer);
+    drop(worker);
+}
+
+#[test]
+fn a_file_is_handed_over_too() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&text()).unwrap();
+    io::Seek::rewind(&mut file).unwrap();
+    let sink = Sink::new(64);
+    let _worker = feed(file, &sink, false, || {});
+    sink.wait(&text());
+}
+
+#[test]
+fn no_input_is_no_input() {
+    let sink = Sink::new(64);
+    let worker = feed(File::open("/dev/null").unwrap(), &sink, false, || {});
+    drop(worker);
+    assert!(lock(&sink.taken).is_empty());
+}
+
+#[test]
+fn a_guest_that_does_not_listen_can_be_left() {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let sink = Sink::new(0);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let file = File::from(std::os::fd::OwnedFd::from(reader));
+    let _worker = feed(file, &sink, true, move || sender.send(()).unwrap());
+    // More than is kept for the guest, and more than a pipe holds.
+    writer.write_all(&vec![b'z'; 1 << 20]).unwrap();
+    writer.write_all(b"\x01x").unwrap();
+    receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn output_is_appended_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    for _ in 0..2 {
+        let mut output = Output::file(&path, Arc::default()).unwrap();
+        output.write_all(b"line\n").unwrap();
+        output.flush().unwrap();
+    }
+    assert_eq!(std::fs::read(path).unwrap(), b"line\nline\n");
+}
+
+#[test]
+fn a_thread_whose_output_nobody_reads_can_end() {
+    let (_reader, writer) = io::pipe().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut output = Output {
+        file: File::from(std::os::fd::OwnedFd::from(writer)),
+        stop: Arc::clone(&stop),
+    };
+    let worker = Worker::start("test", move |_| {
+        // More than a pipe holds.
+        let error = output.write_all(&vec![0; 1 << 20]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    })
+    .unwrap();
+    stop.store(true, Ordering::SeqCst);
+    drop(worker);
+}

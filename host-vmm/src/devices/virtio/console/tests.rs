@@ -1,3 +1,6 @@
+// Patterns and random values may be cut.
+#![allow(clippy::cast_possible_truncation)]
+
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
