@@ -2,7 +2,6 @@
 
 use core::ops::Range;
 
-use super::region::Mapping;
 use super::slots::{Piece, pieces};
 use super::{Realm, RealmError};
 use crate::granules;
@@ -64,20 +63,20 @@ impl Realm {
         let rd = self.descriptor.as_ref().map(|descriptor| descriptor.rd);
         let region = self.region_mut(piece.base).ok_or(RealmError::Invalid)?;
         if let Some(rd) = rd {
-            if region.mapping != Mapping::Block {
-                region.drop_block(host);
-            }
             if !region.assigned.all_are(piece.pages.clone(), false) {
                 region.assigned.prepare()?;
                 region.ensure_table(host, rd, piece.base)?;
-                region.block = None;
                 let result = Self::unassign(region, host, rd, piece);
                 region.assigned.compact();
                 result?;
             }
             region.fold(host, rd, piece.base);
         }
-        Ok(region.private.set_range(piece.pages.clone(), false)?)
+        region.private.set_range(piece.pages.clone(), false)?;
+        if region.private.is_empty() {
+            region.drop_block(host);
+        }
+        Ok(())
     }
 
     fn unassign(

@@ -31,7 +31,8 @@ pub(super) struct Region {
     /// How the private half is mapped.
     pub(super) mapping: Mapping,
     /// A block of memory, whose pages are for the pages of this region in their order. Those that are
-    /// not assigned yet are not delegated.
+    /// not assigned are not delegated. They are kept while some of the region is private, so that it
+    /// can be one block again.
     pub(super) block: Option<Page>,
     /// Physical addresses of the caller's pages that are mapped, zero for none. Empty when there are
     /// none at all.
@@ -94,7 +95,7 @@ impl Region {
         }
     }
 
-    /// Gives up the plan of one block: pages that are not in use yet go back.
+    /// Gives up the plan of one block: pages that are not in use go back.
     pub(super) fn drop_block(&mut self, host: &impl Host) {
         let Some(block) = self.block.take() else {
             return;
@@ -119,9 +120,9 @@ impl Region {
         Ok(block.nth(number))
     }
 
-    /// What [`Self::take_page`] gave is not needed after all. If it belongs to a block it stays there.
+    /// What [`Self::take_page`] gave is not needed any more. If it belongs to the block it stays there.
     pub(super) fn return_page(&mut self, host: &impl Host, number: usize, page: Page) {
-        if self.block.is_none() {
+        if self.block.is_none_or(|block| block.nth(number) != page) {
             return granules::give_back(host, page);
         }
         host.rest();
@@ -162,15 +163,15 @@ impl Region {
         Ok(())
     }
 
-    /// Fills the block with memory whose content nobody knows, where there is none yet, and maps it as
-    /// one. Can be interrupted, and goes on where it was.
+    /// Where all of it is private: fills the block with memory whose content nobody knows, where there
+    /// is none, and maps it as one. Can be interrupted, and goes on where it was.
     pub(super) fn complete(
         &mut self,
         host: &impl Host,
         rd: Page,
         base: u64,
     ) -> Result<(), RealmError> {
-        if self.block.is_none() || self.mapping == Mapping::Block {
+        if self.block.is_none() || self.mapping == Mapping::Block || !self.private.is_all() {
             return Ok(());
         }
         self.ensure_table(host, rd, base)?;
@@ -199,7 +200,7 @@ impl Region {
         let ipa = base + number as u64 * PAGE_SIZE;
         let page = rmi::data_destroy(host, rd, ipa)?;
         self.assigned.set(number, false);
-        granules::give_back(host, page);
+        self.return_page(host, number, page);
         Ok(())
     }
 }

@@ -68,6 +68,25 @@ fn finish(thread: &mut Thread<'_, '_, '_>) {
     assert!(matches!(end, Ok(Action::SystemEvent(_))), "{end:?}");
 }
 
+/// A block that becomes shared piece by piece is given back when nothing of it is left.
+#[test]
+fn piece_by_piece() {
+    with_thread(|kernel, vm, thread| {
+        let used = || kernel.shared().pool.counters().used;
+        let before = used();
+        let half = BLOCK / 2;
+        vm.realm()
+            .set_private(&thread.cpu, RAM, half, false)
+            .expect("shared");
+        // A table more; the memory is kept.
+        assert_eq!(used(), before + 1);
+        assert_eq!(kernel.delegated().len() as u64, before + 1 - half / PAGE);
+        let rest = vm.realm().set_private(&thread.cpu, RAM + half, half, false);
+        rest.expect("shared");
+        assert_eq!(used(), before - BLOCK / PAGE);
+    });
+}
+
 /// What Linux does with its bounce buffers, there and back.
 #[test]
 fn a_page_of_a_block_there_and_back() {
@@ -104,7 +123,12 @@ fn a_page_of_a_block_there_and_back() {
             .expect("private");
         assert_eq!(kernel.pinned(), 0);
         finish(thread);
-        assert_eq!(vm.realm().statistics().pages_private, 511);
+        // Its memory was kept for it.
+        let statistics = vm.realm().statistics();
+        assert_eq!(
+            (statistics.blocks_private, statistics.pages_private),
+            (1, 512)
+        );
         kernel.check_guards();
     });
 }
@@ -273,18 +297,23 @@ fn before_the_first_run() {
         // A page in the middle of a block that is only partly populated.
         set(RAM + PAGE, PAGE, false).expect("shared");
         kernel.check_guards();
-        set(RAM + PAGE, PAGE, true).expect("private");
         vm.start(&cpu).expect("started");
-        let statistics = vm.realm().statistics();
-        assert_eq!(
-            (statistics.pages_private, statistics.blocks_private),
-            (3, 0)
-        );
-        assert_eq!(
-            vm.realm().private_fault(&cpu, RAM + BLOCK),
-            Ok(Fault::Resolved)
-        );
-        assert_eq!(vm.realm().statistics().pages_private, 4);
+        let have = || {
+            let statistics = vm.realm().statistics();
+            (statistics.pages_private, statistics.blocks_private)
+        };
+        assert_eq!(have(), (3, 0));
+        let fault = |ipa| vm.realm().private_fault(&cpu, ipa);
+        assert_eq!(fault(RAM + PAGE), Ok(Fault::OtherKind));
+        // Alone, because the block is not all private.
+        assert_eq!(fault(RAM + 9 * PAGE), Ok(Fault::Resolved));
+        assert_eq!(have(), (4, 0));
+        set(RAM + PAGE, PAGE, true).expect("private");
+        assert_eq!(fault(RAM + PAGE), Ok(Fault::Resolved));
+        // Not alike: the content of that page is gone, which the Realm has to be told.
+        assert_eq!(have(), (512, 0));
+        assert_eq!(fault(RAM + BLOCK), Ok(Fault::Resolved));
+        assert_eq!(have(), (513, 0));
         for (base, size) in [
             (RAM - PAGE, PAGE),
             (RAM + 1, PAGE),
