@@ -273,8 +273,7 @@ impl Vcpu {
 impl Wanted {
     /// How many list registers active and pending interrupts get of so many.
     fn shares(&self, list_registers: usize) -> (usize, usize) {
-        let all = self.active.added + self.pending.added;
-        let reserved = usize::from(self.open > 0 && all > list_registers);
+        let reserved = usize::from(self.open > 0);
         let active = self.active.added.min(list_registers - reserved);
         (active, self.pending.added.min(list_registers - active))
     }

@@ -92,6 +92,8 @@ fn active_ones_without_a_list_register_end() {
 #[test]
 fn what_does_not_fit_is_watched_only_then() {
     let mut it = machine(2, &[0x80, 0x80, 0x80]);
+    it.set_group(0, 0, 32, false);
+    it.interface(0, |cpu| cpu.groups = 2);
     it.leave(0);
     it.spi(32, true);
     it.spi(33, true);
@@ -100,7 +102,14 @@ fn what_does_not_fit_is_watched_only_then() {
     let control = it.vgic.fill(0).control;
     assert_eq!(
         control,
-        gic_control::NO_PENDING | gic_control::GROUP_1_DISABLED
+        gic_control::GROUP_0_ENABLED,
+        "group 0 has to stand back"
+    );
+    it.spi(35, true);
+    let control = it.vgic.fill(0).control;
+    assert_eq!(
+        control,
+        gic_control::NO_PENDING | gic_control::GROUP_1_DISABLED | gic_control::GROUP_0_ENABLED
     );
 }
 

@@ -234,6 +234,13 @@ fn forwarding_ends_and_begins_under_a_running_vcpu() {
     assert_eq!(it.acknowledge(0), None);
     it.write(1, in_distributor(CTLR), 4, 3);
     assert_eq!(it.acknowledge(0), Some(SPI));
+    // One that has come again meanwhile, while it is active.
+    it.set_edge(1, SPI, true);
+    it.write(1, in_distributor(CTLR), 4, 1);
+    it.spi(SPI, true);
+    it.write(1, in_distributor(CTLR), 4, 3);
+    it.end(0, SPI);
+    assert_eq!(it.acknowledge(0), Some(SPI));
 }
 
 #[test]
@@ -285,7 +292,7 @@ fn sgi_to_a_list() {
 #[test]
 fn sgi_to_all_others() {
     let mut it = machine(20);
-    it.sgi(7, SgiRegister::Group1, 15 << 24 | 1 << 40 | 0xffff);
+    it.sgi(7, SgiRegister::Group1, 0xff << 24 | 1 << 40 | 0xffff);
     for vcpu in 0..20 {
         let expected = (vcpu != 7).then_some(15);
         assert_eq!(it.acknowledge(vcpu), expected);
