@@ -4,7 +4,6 @@
 
 #include <linux/arm-smccc.h>
 #include <linux/ktime.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -147,11 +146,16 @@ void realm_host_kick(void *context, __u32 index)
 
 void *realm_host_allocate(__u64 size, __u64 align)
 {
-	/* What has the size of a power of two is aligned to it, and large pieces are to pages. */
-	if (align > PAGE_SIZE)
+	u64 rounded = ARCH_KMALLOC_MINALIGN;
+
+	if (align > PAGE_SIZE || size > INT_MAX)
 		return NULL;
-	if (align > ARCH_KMALLOC_MINALIGN)
-		size = roundup_pow_of_two(max(size, align));
+	/* What has the size of a power of two is aligned to it, and large pieces are to pages. */
+	if (align > rounded) {
+		while (rounded < max(size, align))
+			rounded *= 2;
+		size = rounded;
+	}
 	return kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 }
 
