@@ -1,7 +1,7 @@
 //! The interrupt controller against a virtual CPU interface that works on list registers, as the
 //! hardware's does (IHI 0069).
 //!
-//! `CLOISTER_CASES` says how many random histories; a few hundred when it is not set.
+//! `CLOISTER_CASES` says how many random histories; a hundred when it is not set.
 #![allow(missing_docs)]
 
 #[path = "vgic/cpu.rs"]

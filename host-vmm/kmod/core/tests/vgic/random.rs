@@ -316,7 +316,7 @@ fn cases() -> u32 {
     std::env::var("CLOISTER_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(300)
+        .unwrap_or(100)
 }
 
 fn histories(length: usize) -> impl Strategy<Value = (usize, bool, Vec<Step>)> {
