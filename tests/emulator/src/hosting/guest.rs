@@ -68,10 +68,18 @@ impl Guest {
     }
 
     fn kernel_command_line(&self) -> String {
-        // Messages of the kernel wait for the virtio console, whose driver is a module.
-        let console = ["console=hvc0", "cloister.console=hvc0", "quiet", "panic=1"];
+        let common = [
+            // Messages of the kernel wait for the virtio console, whose driver is a module.
+            "console=hvc0",
+            "cloister.console=hvc0",
+            "quiet",
+            "panic=1",
+            // Devices reach a Realm's memory through buffers of the kernel, which by default are too
+            // few for one large request to a disk; these are 16 MiB.
+            "swiotlb=8192",
+        ];
         let words = self.words.iter().map(String::as_str);
-        console
+        common
             .into_iter()
             .chain(words)
             .collect::<Vec<_>>()

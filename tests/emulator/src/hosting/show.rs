@@ -84,6 +84,12 @@ impl<'a> Screen<'a> {
     }
 }
 
+/// What is left of a line on a terminal after programs have drawn their progress into it.
+fn visible(text: &str) -> &str {
+    const ERASE_LINE: &str = "\u{1b}[2K";
+    text.rsplit(ERASE_LINE).next().unwrap_or(text)
+}
+
 impl TestLog for Screen<'_> {
     fn session_started(&mut self) {
         self.start = Instant::now();
@@ -96,6 +102,7 @@ impl TestLog for Screen<'_> {
 
     fn line(&mut self, text: &str) {
         self.log.line(text);
+        let text = visible(text);
         if Self::shows(text) {
             self.say(text);
         }
