@@ -11,6 +11,7 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod messages;
+pub mod progress;
 pub mod sys;
 pub mod terminal;
 pub mod vcpu;

@@ -16,6 +16,7 @@ use crate::devices::Complaints;
 use crate::devices::bus::Overlap;
 use crate::error::Ending;
 use crate::load::Prepared;
+use crate::progress::Progress;
 use crate::sys::memory::Ram;
 use crate::sys::signal::Endings;
 use crate::vcpu::{self, Shared, VcpuError};
@@ -23,11 +24,9 @@ use crate::worker::{PATIENCE, Worker};
 
 mod control;
 mod devices;
-mod progress;
 
 use control::Control;
 use devices::Devices;
-use progress::Progress;
 
 /// How long vCPUs may take to end before the log says that they do.
 const LONG: Duration = Duration::from_secs(10);

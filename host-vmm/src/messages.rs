@@ -4,13 +4,14 @@
 //! run, `debug` the rest. The variable `HOST_VMM_LOG` chooses (`debug`, `host_vmm::machine=trace`).
 
 use std::fmt;
-use std::io;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::progress::Lines;
 
 /// The variable that chooses what is said.
 pub const VARIABLE: &str = "HOST_VMM_LOG";
@@ -48,7 +49,7 @@ pub fn initialize(json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(io::stderr);
+        .with_writer(|| Lines);
     // There is a subscriber already if this is a second call.
     let _ = if json {
         builder.json().flatten_event(true).try_init()
