@@ -1,10 +1,11 @@
 //! Disks (virtio 1.2, section 5.2): a file or a block device of the host, in sectors of 512 bytes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
+use tracing::debug;
 use virtio_bindings::bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX,
     VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
@@ -49,15 +50,30 @@ type Outcome = Result<usize, u32>;
 
 impl Block {
     /// The disk in a file or block device. What is behind its last whole sector is not part of it.
+    /// A disk that is written to belongs to one machine, others may be read by several.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened.
+    /// If it cannot be opened, or if another machine has it.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(!read_only).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let locked = if read_only {
+            file.try_lock_shared()
+        } else {
+            file.try_lock()
+        };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = "another machine has it";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
+            }
+            // Not every file system has locks.
+            Err(TryLockError::Error(error)) => debug!("no lock on {}: {error}", path.display()),
         }
         // The size of a block device is nowhere else.
         let size = file.seek(SeekFrom::End(0))?;

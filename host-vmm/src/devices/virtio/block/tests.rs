@@ -298,3 +298,18 @@ fn what_is_no_disk_cannot_be_opened() {
     assert_eq!(open(folder.path().into()), io::ErrorKind::IsADirectory);
     assert_eq!(open(folder.path().join("absent")), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn a_disk_that_is_written_belongs_to_one_machine() {
+    let file = disk();
+    let busy = |read_only| match Block::open(file.path(), read_only) {
+        Ok(_) => false,
+        Err(error) => error.kind() == io::ErrorKind::ResourceBusy,
+    };
+    let writer = Block::open(file.path(), false).unwrap();
+    assert!(busy(false) && busy(true));
+    drop(writer);
+    let _reader = Block::open(file.path(), true).unwrap();
+    assert!(busy(false));
+    assert!(!busy(true));
+}
