@@ -94,6 +94,10 @@ list: payloads ## Name the tests that run in QEMU
 stress: payloads ## A million delegations from four CPUs, against the model (CALLS=N)
 	@$(emulator) test --verbose --label stress --smp 4 --memory $(MEMORY) --only 'stress/*' --calls $(CALLS) --time-scale 60
 
+.PHONY: soak
+soak: host-image payloads ## Use a Debian host with Realms long and roughly, two hours or so (SOAK='--hostile 60 --kills 20')
+	@$(emulator) soak --smp $(SMP) --memory $(HOST_MEMORY) $(SOAK)
+
 .PHONY: bench
 bench: payloads ## Instructions per call (also in target/bench.json), and tokens verified in a second
 	@$(emulator) bench --memory $(MEMORY)

@@ -56,7 +56,7 @@ done
 if [ -n "$LIBRARY_SOURCE" ]; then
     # A library built from source is not a stable feature, though the code of it is the release's.
     export RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT="$LIBRARY_SOURCE/library"
-    options+=(-Zbuild-std=std,panic_abort)
+    options+=("-Zbuild-std=std,panic_abort")
     add_remap "$LIBRARY_SOURCE" "/rustc/$commit"
     command -v aarch64-linux-gnu-gcc >/dev/null || {
         echo "no aarch64-linux-gnu-gcc: install gcc-aarch64-linux-gnu, or let rustup add $LINUX_TARGET" >&2

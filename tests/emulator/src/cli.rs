@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Run Realms on a stock Debian kernel, several kinds of them, and see that nothing is lost.
     Realms(RealmsArgs),
+    /// Use a stock Debian kernel as host long and roughly: many launches, VMMs that are killed, no memory,
+    /// CPUs that go, a VMM that means harm.
+    Soak(SoakArgs),
     /// Boot a Linux kernel as normal world, to a shell.
     Linux(LinuxArgs),
     /// Add up the results that several runs have left, and print the closing line.
@@ -200,6 +203,38 @@ pub(crate) struct RealmsArgs {
     pub(crate) systems: SystemArgs,
     /// Name of this run, for its logs and for the summary.
     #[arg(long, default_value = "realm-linux")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SoakArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) systems: SystemArgs,
+    /// Launches in a row.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) launches: u32,
+    /// VMMs that are killed at any moment of their life.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) kills: u32,
+    /// Pairs of VMMs that race for the last memory.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) races: u32,
+    /// Launches without memory.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) pressure: u32,
+    /// Times that a CPU of the host goes and comes.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) hotplugs: u32,
+    /// Seconds of attack by a VMM that means harm.
+    #[arg(long, default_value_t = 3600)]
+    pub(crate) hostile: u32,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "soak")]
     pub(crate) label: String,
     /// Keep the count in this file, for 'emulator summary'.
     #[arg(long)]
@@ -368,6 +403,12 @@ pub(crate) struct HostImageArgs {
     /// The first program, a shell script.
     #[arg(long, default_value = "tests/linux/host-init")]
     pub(crate) init: PathBuf,
+    /// What uses the host roughly, a shell script.
+    #[arg(long, default_value = "tests/linux/host-soak")]
+    pub(crate) soak: PathBuf,
+    /// The VMM that means harm.
+    #[arg(long, default_value = "target/linux/hostile-vmm")]
+    pub(crate) hostile_vmm: PathBuf,
     /// Where Image and initrd go.
     #[arg(long, default_value = "target/host")]
     pub(crate) out: PathBuf,

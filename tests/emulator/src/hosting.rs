@@ -4,6 +4,7 @@
 mod checks;
 mod guest;
 mod show;
+mod soak;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::token;
 pub(crate) use checks::check;
 pub(crate) use guest::Guest;
 pub(crate) use show::Screen;
+pub(crate) use soak::{Amounts, PROGRAM as SOAK_PROGRAM, soak};
 
 /// The command line of the host's kernel: the console, an end instead of a halt when it panics, and
 /// of its messages only those that say that something is wrong.
@@ -71,6 +73,12 @@ impl<'a> Host<'a> {
     pub(crate) fn command(&mut self, text: &str) -> Result<Vec<String>, String> {
         let started = self.start(text)?;
         self.end(&started, COMMAND_LIMIT)?.success()
+    }
+
+    /// Runs a command that may take so long and must not fail.
+    pub(crate) fn within(&mut self, text: &str, limit: Duration) -> Result<(), String> {
+        let started = self.start(text)?;
+        self.end(&started, limit)?.success().map(drop)
     }
 
     /// Runs a command that runs guests.

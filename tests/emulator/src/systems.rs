@@ -8,6 +8,7 @@ use attestation_token::HashAlgorithm;
 use attestation_token::crypto::hash;
 
 use crate::atomic::{self, FileError};
+use crate::hosting::SOAK_PROGRAM;
 use crate::initramfs::Archive;
 use crate::modules::{self, ModulesError};
 
@@ -85,6 +86,9 @@ pub(crate) struct HostParts<'a> {
     /// The Realm kernel module.
     pub(crate) module: &'a Path,
     pub(crate) host_vmm: &'a Path,
+    /// What uses all that roughly.
+    pub(crate) soak: &'a Path,
+    pub(crate) hostile_vmm: &'a Path,
     /// What it runs.
     pub(crate) guest: &'a System,
 }
@@ -100,6 +104,11 @@ pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), Sys
     file(HOST_INITRD, &atomic::read(&parts.guest.initrd)?)?;
     file(HOST_DISK, &disk())?;
     archive.program("bin/host-vmm", &atomic::read(parts.host_vmm)?)?;
+    archive.program("bin/hostile-vmm", &atomic::read(parts.hostile_vmm)?)?;
+    archive.program(
+        SOAK_PROGRAM.trim_start_matches('/'),
+        &atomic::read(parts.soak)?,
+    )?;
     let system = System::in_folder(folder);
     atomic::write(&system.initrd, &archive.finish()?)?;
     atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
@@ -194,6 +203,8 @@ mod tests {
             "init",
             "module",
             "host-vmm",
+            "soak",
+            "hostile-vmm",
             "guest-kernel",
             "guest-initrd",
         ] {
@@ -205,6 +216,8 @@ mod tests {
             init: &path("init"),
             module: &path("module"),
             host_vmm: &path("host-vmm"),
+            soak: &path("soak"),
+            hostile_vmm: &path("hostile-vmm"),
             guest: &guest,
         };
         build_host(&parts, &path("host")).unwrap();
@@ -215,6 +228,8 @@ mod tests {
             (HOST_INITRD, b"guest-initrd"),
             (HOST_DISK, &disk()),
             ("/bin/host-vmm", b"host-vmm"),
+            ("/bin/hostile-vmm", b"hostile-vmm"),
+            (SOAK_PROGRAM, b"soak"),
         ] {
             let entry = entries.iter().find(|entry| format!("/{}", entry.0) == name);
             assert!(entry.expect(name).3 == content, "{name}");

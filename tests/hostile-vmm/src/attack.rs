@@ -141,7 +141,6 @@ impl Attacker {
             let configuration = configuration.word(1).zeroes(64);
             let _ = self.call_with(vm, calls::CONFIGURE, configuration);
         }
-        self.interrupt_controller(vm);
         let size = (1 + self.random.below(6)) << 21;
         self.memory(vm, size)?;
         let vcpus = 1 + self.random.below(3);
@@ -157,6 +156,8 @@ impl Attacker {
             let pc = pc.word(self.arena.address(self.scratch + 0x1000));
             let _ = self.call_with(vcpu, calls::SET_ONE_REG, pc);
         }
+        // Its set-up ends when the vCPUs are there.
+        self.interrupt_controller(vm);
         if self.random.one_in(8) {
             return None;
         }

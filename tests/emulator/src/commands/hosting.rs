@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{CommandError, Status, conclude, hand_over, judge};
-use crate::cli::{GuestImageArgs, HostImageArgs, MachineArgs, RealmsArgs, RunArgs, SystemArgs};
+use crate::cli::{
+    GuestImageArgs, HostImageArgs, MachineArgs, RealmsArgs, RunArgs, SoakArgs, SystemArgs,
+};
 use crate::evidence;
-use crate::hosting::{self, Guest, Host, Screen};
+use crate::hosting::{self, Amounts, Guest, Host, Screen};
 use crate::log::{LogFolder, TestLog as _};
 use crate::machine::{Clock, Machine};
 use crate::owner::Owner;
@@ -37,6 +39,8 @@ pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
         init: &args.init,
         module: &args.module,
         host_vmm: &args.host_vmm,
+        soak: &args.soak,
+        hostile_vmm: &args.hostile_vmm,
         guest: &System::in_folder(&args.guest),
     };
     systems::build_host(&parts, &args.out)?;
@@ -130,6 +134,29 @@ pub(super) fn realms(args: &RealmsArgs) -> Result<Status, CommandError> {
     log.session_started();
     let limits = args.machine.limits();
     let report = hosting::check(session.as_mut(), limits, &mut log, &mut terminal);
+    terminal.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+}
+
+/// Uses a Debian host long and roughly.
+pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
+    let mut machine = hosting_machine(&args.machine, &args.systems)?;
+    let mut terminal = Terminal::new(&args.label, true, false);
+    let mut session = machine.start(hosting::COMMAND_LINE)?;
+    log.session_started();
+    let limits = args.machine.limits();
+    let amounts = Amounts {
+        launches: args.launches,
+        kills: args.kills,
+        races: args.races,
+        pressure: args.pressure,
+        hotplugs: args.hotplugs,
+        hostile: args.hostile,
+    };
+    let report = hosting::soak(session.as_mut(), limits, amounts, &mut log, &mut terminal);
     terminal.finish();
     let seconds = start.elapsed().as_secs_f64();
     conclude(&report, &args.label, args.record.as_deref(), seconds, true)

@@ -45,11 +45,7 @@ pub(crate) fn check(
     log: &mut dyn TestLog,
     observer: &mut dyn Observer,
 ) -> Report {
-    let mut run = Run {
-        host: Host::new(session, log, limits),
-        observer,
-        report: Report::default(),
-    };
+    let mut run = Run::new("realm-linux", session, limits, log, observer);
     run.observer.planned(CHECKS.len() as u64 + 1);
     if run.check("host-boots", host_boots) {
         for (name, check) in CHECKS {
@@ -60,16 +56,38 @@ pub(crate) fn check(
 }
 
 /// Checks of one host, and what came of them.
-struct Run<'a> {
+pub(super) struct Run<'a> {
+    /// What the names of its checks begin with.
+    family: &'static str,
     host: Host<'a>,
-    observer: &'a mut dyn Observer,
-    report: Report,
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) report: Report,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A host that has just been switched on.
+    pub(super) fn new(
+        family: &'static str,
+        session: &'a mut dyn Session,
+        limits: Limits,
+        log: &'a mut dyn TestLog,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        Self {
+            family,
+            host: Host::new(session, log, limits),
+            observer,
+            report: Report::default(),
+        }
+    }
+
     /// Runs a check and says whether it passed.
-    fn check(&mut self, name: &str, check: Check) -> bool {
-        let name = format!("realm-linux/{name}");
+    pub(super) fn check(
+        &mut self,
+        name: &str,
+        check: impl FnOnce(&mut Host<'_>) -> Result<(), String>,
+    ) -> bool {
+        let name = format!("{}/{name}", self.family);
         self.observer.begun(&name);
         let log = &mut self.host.console.log;
         log.line(&format!("---- {name} ----"));
@@ -97,16 +115,16 @@ impl Run<'_> {
     }
 }
 
-fn host_boots(host: &mut Host<'_>) -> Result<(), String> {
+pub(super) fn host_boots(host: &mut Host<'_>) -> Result<(), String> {
     host.boot()
 }
 
-fn power_off(host: &mut Host<'_>) -> Result<(), String> {
+pub(super) fn power_off(host: &mut Host<'_>) -> Result<(), String> {
     host.power_off()
 }
 
 /// Loads the module, with which nothing has been taken yet.
-fn module_loads(host: &mut Host<'_>) -> Result<(), String> {
+pub(super) fn module_loads(host: &mut Host<'_>) -> Result<(), String> {
     host.load_module()?;
     let counters = Counters::read(host)?;
     if counters == Counters::default() {
@@ -222,7 +240,7 @@ fn beside_each_other(host: &mut Host<'_>) -> Result<(), String> {
     })
 }
 
-fn no_complaints(host: &mut Host<'_>) -> Result<(), String> {
+pub(super) fn no_complaints(host: &mut Host<'_>) -> Result<(), String> {
     let complaints = host.complaints()?;
     match complaints.first() {
         None => Ok(()),

@@ -1,0 +1,73 @@
+//! Long and rough use of the host: launches by the dozen, VMMs that are killed, CPUs that come and go,
+//! memory that runs out, and a VMM that means harm (`tests/linux/host-soak`).
+
+use std::time::Duration;
+
+use super::checks::{Run, host_boots, module_loads, no_complaints, power_off};
+use crate::log::TestLog;
+use crate::session::Session;
+use crate::suite::{Limits, Observer, Report};
+
+/// What the host has for it.
+pub(crate) const PROGRAM: &str = "/bin/soak";
+
+/// How much of each part; a part with zero is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Amounts {
+    /// Launches in a row.
+    pub(crate) launches: u32,
+    /// VMMs that are killed.
+    pub(crate) kills: u32,
+    /// Pairs of VMMs that race for the last memory.
+    pub(crate) races: u32,
+    /// Launches without memory.
+    pub(crate) pressure: u32,
+    /// Times that a CPU goes and comes.
+    pub(crate) hotplugs: u32,
+    /// Seconds of attack.
+    pub(crate) hostile: u32,
+}
+
+impl Amounts {
+    /// The parts, each with its amount and the time that one of it may take.
+    const fn parts(self) -> [(&'static str, u32, Duration); 6] {
+        [
+            ("launches", self.launches, Duration::from_mins(1)),
+            ("kills", self.kills, Duration::from_mins(1)),
+            ("race", self.races, Duration::from_mins(4)),
+            ("pressure", self.pressure, Duration::from_mins(2)),
+            ("hotplug", self.hotplugs, Duration::from_secs(20)),
+            ("hostile", self.hostile, Duration::from_secs(2)),
+        ]
+    }
+}
+
+/// Every part begins with a Realm beside it, and ends when that has ended.
+const AROUND: Duration = Duration::from_mins(6);
+
+/// Boots the host and runs the parts.
+pub(crate) fn soak(
+    session: &mut dyn Session,
+    limits: Limits,
+    amounts: Amounts,
+    log: &mut dyn TestLog,
+    observer: &mut dyn Observer,
+) -> Report {
+    let parts = amounts.parts().into_iter().filter(|part| part.1 > 0);
+    let parts: Vec<_> = parts.collect();
+    let mut run = Run::new("soak", session, limits, log, observer);
+    run.observer.planned(parts.len() as u64 + 4);
+    if !run.check("host-boots", host_boots) {
+        return run.report;
+    }
+    run.check("module-loads", module_loads);
+    for (name, amount, each) in parts {
+        run.check(name, |host| {
+            let limit = AROUND + each * amount;
+            host.within(&format!("{PROGRAM} {name} {amount}"), limit)
+        });
+    }
+    run.check("no-complaints", no_complaints);
+    run.check("power-off", power_off);
+    run.report
+}
