@@ -49,7 +49,8 @@ struct Books {
     taken: BTreeMap<u64, u32>,
     pinned: BTreeMap<u64, usize>,
     trouble: Option<Trouble>,
-    commands: u64,
+    /// Their functions.
+    commands: Vec<u64>,
     requests: u64,
     looks: u64,
     /// Commands that were made to fail, by function.
@@ -129,7 +130,8 @@ impl<'m> Kernel<'m> {
     pub(crate) fn cause(&self, trouble: Option<Trouble>) {
         let mut books = self.books();
         books.trouble = trouble;
-        (books.commands, books.requests, books.looks) = (0, 0, 0);
+        (books.requests, books.looks) = (0, 0);
+        books.commands.clear();
         books.failed.clear();
     }
 
@@ -138,9 +140,9 @@ impl<'m> Kernel<'m> {
         self.books().failed.clone()
     }
 
-    /// Commands since [`Self::cause`].
-    pub(crate) fn commands(&self) -> u64 {
-        self.books().commands
+    /// Functions of the commands since [`Self::cause`].
+    pub(crate) fn commands(&self) -> Vec<u64> {
+        self.books().commands.clone()
     }
 
     /// Requests for memory since [`Self::cause`].
@@ -296,8 +298,8 @@ impl Host for Cpu<'_, '_> {
     fn rmi(&self, registers: [u64; 8]) -> [u64; 5] {
         {
             let mut books = self.kernel.books();
-            let number = books.commands;
-            books.commands += 1;
+            let number = books.commands.len() as u64;
+            books.commands.push(registers[0]);
             if let Some(Trouble::Command(which, x0)) = books.trouble
                 && which == number
             {

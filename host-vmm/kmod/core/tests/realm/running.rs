@@ -7,6 +7,7 @@ use fake_machine::{
     Guest, Instruction, MemoryAccess, SystemEncoding, TIMER_ENABLE, Timer, WaitFor,
 };
 use realm_kmod_core::interrupts::{Consequences, SystemEvent};
+use realm_kmod_core::realm::Fault;
 use realm_kmod_core::vcpu::{Action, Failure, NEVER};
 use rmm_abi::rsi::{self, HostCall};
 use rmm_abi::smc::{self, psci};
@@ -500,6 +501,9 @@ fn shared_memory_is_the_callers() {
             off(&guest).await;
         });
         finish(thread);
+        // Another REC that was late.
+        let again = vm.realm().shared_fault(&cpu, RAM + PAGE);
+        assert_eq!(again, Ok(Fault::Resolved));
         assert_eq!(kernel.pinned(), 1);
         assert_eq!(vm.realm().statistics().pages_shared, 1);
         let page = Kernel::user_page(USER + PAGE).expect("user memory");
