@@ -5,11 +5,13 @@
 #define pr_fmt(fmt) "realm: " fmt
 
 #include <linux/arm-smccc.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/suspend.h>
+#include <linux/sysfs.h>
 #include <linux/uaccess.h>
 
 #include <asm/alternative.h>
@@ -122,10 +124,36 @@ static const struct file_operations device_operations = {
 	.llseek = noop_llseek,
 };
 
+/* /sys/class/misc/realm: the counters, for people and for what watches over the host. */
+#define COUNTER(name)                                                                                  \
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attribute, char *text) \
+	{                                                                                              \
+		struct realm_information information;                                                  \
+                                                                                                       \
+		host_get_information(&information);                                                    \
+		return sysfs_emit(text, "%llu\n", information.name);                                   \
+	}                                                                                              \
+	static DEVICE_ATTR_RO(name)
+
+COUNTER(realms);
+COUNTER(pages_owned);
+COUNTER(pages_delegated);
+COUNTER(pages_lost);
+
+static struct attribute *device_attrs[] = {
+	&dev_attr_realms.attr,
+	&dev_attr_pages_owned.attr,
+	&dev_attr_pages_delegated.attr,
+	&dev_attr_pages_lost.attr,
+	NULL,
+};
+ATTRIBUTE_GROUPS(device);
+
 static struct miscdevice device = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "realm",
 	.fops = &device_operations,
+	.groups = device_groups,
 	.mode = 0660,
 };
 
