@@ -87,6 +87,49 @@ fn piece_by_piece() {
     });
 }
 
+/// The last piece makes all entries of a table alike: it is not needed any more.
+#[test]
+fn the_table_goes_with_the_last_piece() {
+    with_thread(|_, vm, thread| {
+        const HALF: u64 = BLOCK / 2;
+        thread.program(|guest| async move {
+            insist(&guest, RAM, RAM + HALF, EMPTY).await;
+            insist(&guest, RAM + HALF, RAM + BLOCK, EMPTY).await;
+            insist(&guest, RAM, RAM + HALF, TO_RAM).await;
+            guest.interrupt().await;
+            insist(&guest, RAM + HALF, RAM + BLOCK, TO_RAM).await;
+            off(&guest).await;
+        });
+        let tables = || vm.realm().statistics().tables;
+        let before = tables();
+        for (base, more) in [(RAM, 0), (RAM + HALF, 1)] {
+            assert_eq!(thread.run(), Ok(wish(base, HALF, false)));
+            assert_eq!(tables(), before + more);
+            vm.realm()
+                .set_private(&thread.cpu, base, HALF, false)
+                .expect("shared");
+        }
+        assert_eq!(tables(), before);
+        assert_eq!(thread.run(), Ok(wish(RAM, HALF, true)));
+        vm.realm()
+            .set_private(&thread.cpu, RAM, BLOCK, true)
+            .expect("private");
+        // It asks for the first half, and is interrupted.
+        while tables() == before {
+            match thread.step() {
+                Action::Handle => {
+                    let done = thread.vcpu.handle(&thread.cpu, &mut vm.realm());
+                    assert_eq!(done, Ok(Action::Run));
+                }
+                other => assert_eq!(other, Action::Run),
+            }
+        }
+        assert_eq!(tables(), before + 1);
+        finish(thread);
+        assert_eq!(tables(), before);
+    });
+}
+
 /// What Linux does with its bounce buffers, there and back.
 #[test]
 fn a_page_of_a_block_there_and_back() {
