@@ -6,7 +6,9 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
-bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe realm-payload)
+bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe realm-payload realm-kmod)
+# What runs on Linux hosts and in Linux guests, as it is built for them.
+linux_packages=(host-vmm hostile-vmm realm-kit)
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
 passed=0
@@ -35,6 +37,9 @@ check format cargo fmt --all --check
 check clippy-host cargo clippy --quiet "${locked[@]}" "${host_packages[@]}" --all-targets -- -D warnings
 for package in "${bare_metal_packages[@]}"; do
     check "clippy-$package" tools/bare-metal-cargo.sh clippy --quiet -p "$package" -- -D warnings
+done
+for package in "${linux_packages[@]}"; do
+    check "clippy-linux-$package" tools/linux-cargo.sh clippy --quiet -p "$package" -- -D warnings
 done
 # Both halves of the library, as a bare-metal verifier and one in a browser would have them.
 library=(-p attestation-token --no-default-features --features "rustcrypto,corim,rego")
