@@ -139,6 +139,23 @@ fn a_guest_that_does_not_listen_can_be_left() {
 }
 
 #[test]
+fn keys_that_nobody_takes_are_not_kept_for_ever() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![b'z'; 1 << 16]).unwrap();
+    io::Seek::rewind(&mut file).unwrap();
+    let sink = Sink::new(0);
+    let mut feed = Feed {
+        file,
+        room: sink.room.try_clone().unwrap(),
+        sink,
+        keys: Some(Keys::default()),
+        pending: Vec::new(),
+    };
+    while feed.read().is_some() {}
+    assert_eq!(feed.pending.len(), PENDING_KEYS);
+}
+
+#[test]
 fn output_is_appended_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");

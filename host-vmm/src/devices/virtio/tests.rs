@@ -410,6 +410,24 @@ fn a_queue_is_configured_before_it_is_ready() {
 }
 
 #[test]
+fn a_queue_that_is_ready_stays_as_it_is() {
+    let (device, count) = counter();
+    let mut driver = Driver::cold(device);
+    driver.write(0x70, ACKNOWLEDGE | DRIVER);
+    driver.accept(NEEDED_FEATURES);
+    driver.write(0x70, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    driver.configure(0, MEMORY);
+    for register in [0x80, 0x84, 0x90, 0x94, 0xa0, 0xa4] {
+        driver.write(register, 0);
+    }
+    driver.write(0x70, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    driver.chain(0, &[(MEMORY + 0x8000, 1, 0)]);
+    driver.offer(0, 0);
+    driver.notify(0);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn chains_are_used_and_interrupts_acknowledged() {
     let (device, count) = counter();
     let mut driver = Driver::new(device);
