@@ -217,3 +217,20 @@ impl Interrupts {
         done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_learns_that_the_realm_has_stopped() {
+        let mut interrupts = Interrupts::new();
+        interrupts.vcpus = 3;
+        let mut consequences = Consequences::on_vcpu(1);
+        interrupts.stop(SystemEvent::Reset, &mut consequences);
+        assert!(consequences.kicked().eq(0..3));
+        // The first word counts.
+        interrupts.stop(SystemEvent::Shutdown, &mut consequences);
+        assert_eq!(interrupts.stopped(), Some(SystemEvent::Reset));
+    }
+}

@@ -71,7 +71,7 @@ fn any_command() {
     let numbers = (0..).zip(&commands).filter_map(|(number, function)| {
         let count: &mut u64 = seen.entry(function).or_default();
         *count += 1;
-        (*count < 8 || count.is_multiple_of(29)).then_some(number)
+        (*count < 20 || count.is_multiple_of(29)).then_some(number)
     });
     let numbers: Vec<u64> = numbers.collect();
     assert!(numbers.len() > 100, "{}", numbers.len());

@@ -65,6 +65,10 @@ fn check(configuration: &Configuration, algorithm: Algorithm) {
             let reply = guest.smc(&[rsi::fid::MEASUREMENT_READ, 0]).await;
             let bytes = reply[1..9].iter().flat_map(|word| word.to_le_bytes());
             result.lock().expect("no panic").extend(bytes);
+            let reply = guest.smc(&[rsi::fid::REALM_CONFIG, RAM]).await;
+            assert_eq!(reply[0], 0);
+            let value = core::mem::offset_of!(rsi::RealmConfig, rpv) as u64;
+            assert_eq!(guest.load(RAM + value + 56, 8).await, 0x0909_0909_0909_0909);
             guest.smc(&[rmm_abi::smc::psci::SYSTEM_OFF]).await;
         });
         let end = thread.run().expect("it runs");
@@ -81,7 +85,11 @@ fn check(configuration: &Configuration, algorithm: Algorithm) {
 
 #[test]
 fn sha_256() {
-    check(&Configuration::default(), Algorithm::Sha256);
+    let configuration = Configuration {
+        personalization_value: [9; 64],
+        ..Configuration::default()
+    };
+    check(&configuration, Algorithm::Sha256);
 }
 
 #[test]
@@ -90,6 +98,7 @@ fn sha_512() {
         hash_algorithm: HashAlgorithm::Sha512,
         breakpoints: 3,
         watchpoints: 2,
+        personalization_value: [9; 64],
         ..Configuration::default()
     };
     check(&configuration, Algorithm::Sha512);

@@ -376,8 +376,9 @@ fn switched_on_while_it_switches_off() {
         let runs = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&runs);
         first.program(|guest| async move {
-            guest.smc(&[psci::CPU_ON, 1, RAM, 0]).await;
-            guest.smc(&[psci::CPU_ON, 1, RAM, 0]).await;
+            for _ in 0..3 {
+                guest.smc(&[psci::CPU_ON, 1, RAM, 0]).await;
+            }
             off(&guest).await;
         });
         second.program(|guest| async move {
@@ -389,13 +390,17 @@ fn switched_on_while_it_switches_off() {
         assert!(matches!(first.run(), Ok(Action::Hypercall { .. })));
         complete(&mut first, 1, 0);
         // The second CPU_ON comes while the exit is on its way.
-        second.step_with(|| {
+        let mut switch_on = || {
             assert!(matches!(first.run(), Ok(Action::Hypercall { .. })));
             complete(&mut first, 1, 0);
-        });
-        assert_eq!(second.run(), Ok(Action::Wait));
+        };
+        second.step_with(|| {}, &mut switch_on);
+        // The third comes when the RMM knows that it is on: it is off in the end.
+        second.step_with(switch_on, || {});
         assert_eq!(runs.load(Ordering::SeqCst), 2);
-        // The same, but the RMM knows that it is on: it is off in the end.
+        assert_eq!(second.run(), Ok(Action::Wait));
+        assert_eq!(second.poll(), Err(NEVER));
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
         finish(&mut first);
         vm.destroy();
     });
@@ -431,24 +436,14 @@ fn answers_that_the_rmm_does_not_take() {
 
 #[test]
 fn what_a_realm_cannot_go_on_from() {
-    for (kind, syndrome) in [
-        (ExceptionKind::SError, 0),
-        // An external abort of data.
-        (ExceptionKind::Synchronous, 0x24 << 26 | 0x10),
+    for instruction in [
+        Instruction::Interruption(ExceptionKind::SError, 0x2f << 26 | 0x11 | 2 << 10),
+        // An external abort of data, at an address with memory.
+        Instruction::Synchronous(0x24 << 26 | 0x10, 0, RAM >> 8),
     ] {
         with_thread(|_, _, thread| {
-            thread.program(|guest| async move {
-                match kind {
-                    ExceptionKind::SError => {
-                        let serror = Instruction::Interruption(kind, 0x2f << 26 | 0x11 | 2 << 10);
-                        guest.finished(serror).await;
-                    }
-                    _ => {
-                        guest
-                            .finished(Instruction::Synchronous(syndrome, 0, 0))
-                            .await;
-                    }
-                }
+            thread.program(move |guest| async move {
+                guest.finished(instruction).await;
                 off(&guest).await;
             });
             let end = thread.run();
@@ -469,6 +464,28 @@ fn refused_entries() {
         let stopped = Ok(Action::SystemEvent(SystemEvent::Shutdown));
         assert_eq!(thread.run(), stopped);
         assert_eq!(thread.run(), stopped);
+    });
+}
+
+/// Interrupts that were in the list registers of an entry that was none are still there.
+#[test]
+fn a_refused_entry_does_not_lose_an_interrupt() {
+    with_thread(|kernel, vm, thread| {
+        thread.program(|guest| async move {
+            open_gic(&guest, 0).await;
+            guest.wait_for_interrupt().await;
+            assert_eq!(take_interrupt(&guest), Some(20));
+            off(&guest).await;
+        });
+        assert_eq!(thread.run(), Ok(Action::Wait));
+        let raised = vm.with_interrupts(Consequences::elsewhere(), |interrupts, after| {
+            interrupts.set_line(2 << 24 | 0x14, true, after)
+        });
+        assert_eq!(raised, Ok(()));
+        kernel.cause(Some(crate::machine::Trouble::Command(0, 1)));
+        assert_eq!(thread.run(), Ok(Action::Fail(Failure::Refused(1))));
+        assert_eq!(thread.poll(), Ok(()));
+        finish(thread);
     });
 }
 

@@ -202,11 +202,12 @@ impl Thread<'_, '_, '_> {
 
     /// One round of the loop of `KVM_RUN`.
     pub(crate) fn step(&mut self) -> Action {
-        self.step_with(|| {})
+        self.step_with(|| {}, || {})
     }
 
-    /// [`Self::step`], and something that happens between the exit and the look at it.
-    pub(crate) fn step_with(&mut self, meanwhile: impl FnOnce()) -> Action {
+    /// [`Self::step`], and what happens right before the entry, and between the exit and the look at
+    /// it.
+    pub(crate) fn step_with(&mut self, before: impl FnOnce(), after: impl FnOnce()) -> Action {
         let mut page = RecRun::read_from_bytes(&self.cpu.read(self.run)).expect("a page");
         let consequences = self.consequences();
         let (vm, now) = (self.vm, self.now);
@@ -219,10 +220,11 @@ impl Thread<'_, '_, '_> {
         assert_eq!(run, self.run);
         self.entries += 1;
         self.cpu.write(self.run, page.as_bytes());
+        before();
         let [x0, ..] = self
             .cpu
             .rmi([fid::REC_ENTER, rec.address(), run.address(), 0, 0, 0, 0, 0]);
-        meanwhile();
+        after();
         let page = RecRun::read_from_bytes(&self.cpu.read(self.run)).expect("a page");
         let consequences = self.consequences();
         vm.with_interrupts(consequences, |interrupts, after| {
@@ -243,7 +245,7 @@ impl Thread<'_, '_, '_> {
                     Err(deadline) => {
                         self.now = deadline;
                         self.cpu.kernel.memory.set_counter(deadline);
-                        Action::Run
+                        Action::Wait
                     }
                 },
                 other => return Ok(other),
