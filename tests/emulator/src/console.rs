@@ -10,6 +10,8 @@ use crate::session::{Event, Session};
 pub(crate) const PROMPT: &str = "cloister# ";
 /// A console that says more than this is out of control.
 const MOST_OUTPUT: usize = 16 << 20;
+/// The shell does not take more in one line.
+const LONGEST_LINE: usize = 1000;
 /// Lines with which a kernel reports that something went wrong.
 pub(crate) const COMPLAINTS: &[&str] = &[
     "Kernel panic",
@@ -122,6 +124,9 @@ impl<'a> Console<'a> {
 
     /// Types a line.
     pub(crate) fn type_line(&mut self, text: &str) -> Result<(), String> {
+        if text.len() > LONGEST_LINE {
+            return Err(format!("{} characters are too long a line", text.len()));
+        }
         self.tail.clear();
         self.at_prompt = false;
         let typed = self.session.send(&format!("{text}\n"));

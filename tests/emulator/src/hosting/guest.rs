@@ -74,6 +74,8 @@ impl Guest {
             "cloister.console=hvc0",
             "quiet",
             "panic=1",
+            // Seconds of computation that say nothing about Realms.
+            "cryptomgr.notests",
             // Devices reach a Realm's memory through buffers of the kernel, which by default are too
             // few for one large request to a disk; these are 16 MiB.
             "swiotlb=8192",
