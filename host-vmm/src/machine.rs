@@ -183,6 +183,7 @@ fn run(
     info!(milliseconds = milliseconds(begin), "started");
 
     let result = control.wait();
+    let ran = begin.elapsed().as_secs();
     threads.end();
     drop(input);
     if let Some(statistics) = machine.statistics() {
@@ -196,9 +197,13 @@ fn run(
         );
     }
     let ended = Instant::now();
-    drop((devices, shared, machine));
-    debug!(milliseconds = milliseconds(ended), "machine taken down");
-    info!(seconds = begin.elapsed().as_secs(), "ended");
+    // With the last of them the kernel takes the machine down.
+    drop((devices, shared, threads, machine));
+    info!(
+        seconds = ran,
+        taken_down_in_milliseconds = milliseconds(ended),
+        "ended"
+    );
     result
 }
 
