@@ -21,7 +21,7 @@ fn live(kernel: &Kernel<'_>, vm: &Vm<'_, '_>) -> Result<(), RealmError> {
         result
     })?;
     again(&mut || vm.start(&cpu))?;
-    for page in [BLOCK, BLOCK + PAGE] {
+    for page in [BLOCK, BLOCK + PAGE, 2 * BLOCK] {
         again(&mut || {
             let fault = vm.realm().private_fault(&cpu, RAM + page)?;
             assert_eq!(fault, Fault::Resolved);

@@ -7,14 +7,14 @@ use fake_machine::{
     Guest, Instruction, MemoryAccess, SystemEncoding, TIMER_ENABLE, Timer, WaitFor,
 };
 use realm_kmod_core::interrupts::{Consequences, SystemEvent};
-use realm_kmod_core::realm::Fault;
+use realm_kmod_core::realm::{Fault, Realm};
 use realm_kmod_core::vcpu::{Action, Failure, NEVER};
 use rmm_abi::rsi::{self, HostCall};
 use rmm_abi::smc::{self, psci};
 use rmm_core::machine::ExceptionKind;
 
 use crate::machine::{Kernel, USER, on_machine, user_word};
-use crate::vm::{BLOCK, DISTRIBUTOR, PAGE, RAM, REDISTRIBUTORS, SHARED, Thread, Vm};
+use crate::vm::{BLOCK, DISTRIBUTOR, IPA_BITS, PAGE, RAM, REDISTRIBUTORS, SHARED, Thread, Vm};
 
 const SPI: u32 = 40;
 /// The first number that no SPI has.
@@ -438,7 +438,7 @@ fn answers_that_the_rmm_does_not_take() {
 fn what_a_realm_cannot_go_on_from() {
     for instruction in [
         Instruction::Interruption(ExceptionKind::SError, 0x2f << 26 | 0x11 | 2 << 10),
-        // An external abort of data, at an address with memory.
+        // An external abort of data.
         Instruction::Synchronous(0x24 << 26 | 0x10, 0, RAM >> 8),
     ] {
         with_thread(|_, _, thread| {
@@ -453,6 +453,31 @@ fn what_a_realm_cannot_go_on_from() {
             );
         });
     }
+}
+
+/// The RMM says no address with an external abort. That is not address zero, even if there is memory.
+#[test]
+fn an_external_abort_is_nowhere() {
+    on_machine(|kernel| {
+        let mut realm = Realm::new(kernel.features(), IPA_BITS).expect("possible");
+        realm.add_slot(0, 0, BLOCK, USER).expect("a slot");
+        let vm = Vm::bare(kernel, realm);
+        vm.add_vcpus(1);
+        let mut thread = vm.thread(0);
+        thread.start().expect("started");
+        thread.program(|guest| async move {
+            let abort = Instruction::Synchronous(0x24 << 26 | 0x10, 0, 0);
+            guest.finished(abort).await;
+            off(&guest).await;
+        });
+        let end = thread.run();
+        assert!(
+            matches!(end, Ok(Action::Fail(Failure::Exception(_)))),
+            "{end:?}"
+        );
+        assert_eq!(vm.realm().statistics().pages_private, 0);
+        vm.destroy();
+    });
 }
 
 #[test]
