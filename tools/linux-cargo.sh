@@ -75,6 +75,8 @@ arguments=("$command")
 if [ "$command" = build ] || [ "$command" = clippy ]; then
     arguments+=(--release --target "$target")
 fi
-# Line tables would make the image of the guest several times as large.
+# Line tables would make the image of the guest several times as large. Optimising each program as a
+# whole, as firmware is, would take minutes and make no difference that anybody sees.
 exec cargo --config "$flags" --config 'profile.release.strip="symbols"' --config 'profile.release.debug=0' \
+    --config profile.release.lto=false --config profile.release.codegen-units=16 \
     "${arguments[@]}" "${locked[@]}" "${options[@]}" "$@"
