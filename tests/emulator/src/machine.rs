@@ -93,11 +93,11 @@ impl Machine {
             ),
             (
                 Some(&self.normal_world),
-                "`make payloads` builds ns-host, `make setup` fetches the Debian kernel",
+                "`make payloads` builds ns-host, `make setup` fetches the Debian kernel, `make host-image` makes a host of it",
             ),
             (
                 self.initrd.as_ref(),
-                "`make payloads` builds realm-payload.img",
+                "`make payloads` builds realm-payload.img, `make host-image` the initrd of the Debian host",
             ),
             (
                 self.attestation_key.as_ref(),

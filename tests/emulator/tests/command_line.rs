@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 #[path = "command_line/demonstration.rs"]
 mod demonstration;
+#[path = "command_line/hosting.rs"]
+mod hosting;
 
 /// A folder with the files of a machine, and a script that plays the emulator.
 struct Bench {

@@ -111,11 +111,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, CommandError> {
         }
     };
 
-    let table = screen.table();
+    drop(session);
 
     println!("\n== The guest owner");
     let accepted = judge(&owner, &launch, &args.machine, &token)?;
-    println!("\n{table}");
+    screen.end("verdict");
+    println!("\n{}", screen.table());
     Ok(if accepted {
         Status::Good
     } else {

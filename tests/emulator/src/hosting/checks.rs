@@ -24,11 +24,9 @@ type Check = fn(&mut Host<'_>) -> Result<(), String>;
 /// The checks of a host that is up, in this order.
 const CHECKS: &[(&str, Check)] = &[
     ("module-loads", module_loads),
-    ("one-cpu", |host| launch(host, 1)),
-    ("two-cpus", |host| launch(host, 2)),
-    ("four-cpus", |host| launch(host, 4)),
-    ("disk-written", disk_written),
-    ("restart", restart),
+    ("one-cpu-restarts", one_cpu_restarts),
+    ("two-cpus-write-disk", two_cpus_write_disk),
+    ("four-cpus", four_cpus),
     ("restart-seen-by-caller", restart_seen_by_caller),
     ("beside-each-other", beside_each_other),
     ("module-unloads", |host| {
@@ -134,27 +132,38 @@ pub(super) fn module_loads(host: &mut Host<'_>) -> Result<(), String> {
     }
 }
 
-/// A Realm with so many vCPUs comes up, finds its disk as it is, and switches itself off.
-fn launch(host: &mut Host<'_>, cpus: u32) -> Result<(), String> {
-    let disk = format!("cloister.disk={}", systems::disk_checksum());
-    let guest = Guest::realm(cpus, &[&disk]);
+/// A Realm that restarts itself is made anew from the same files.
+fn one_cpu_restarts(host: &mut Host<'_>) -> Result<(), String> {
+    host.command(&format!("cp {HOST_DISK} {OWN_DISK}"))?;
+    let guest = Guest {
+        disk: OWN_DISK.to_owned(),
+        ..Guest::realm(1, &["cloister.then=reboot-once"])
+    };
     gives_back(host, |host| {
         let lines = host.guests(&guest.run().text())?.success()?;
-        expect_guest(&lines, cpus, true)
+        let ups = lines
+            .iter()
+            .filter(|line| line.starts_with("guest: up"))
+            .count();
+        if ups != 2 {
+            return Err(format!("the guest came up {ups} times"));
+        }
+        expect_guest(&lines, 1, true)
     })
 }
 
 /// What a Realm writes to its disk is in the host's file, and nothing else has changed there.
-fn disk_written(host: &mut Host<'_>) -> Result<(), String> {
+fn two_cpus_write_disk(host: &mut Host<'_>) -> Result<(), String> {
     host.command(&format!("cp {HOST_DISK} {OWN_DISK}"))?;
     let copy = format!("cloister.copy={COPIED_BLOCKS}");
     let guest = Guest {
         disk: OWN_DISK.to_owned(),
-        ..Guest::realm(2, &[&copy])
+        ..Guest::realm(2, &[&expected_disk(), &copy])
     };
     gives_back(host, |host| {
         let lines = host.guests(&guest.run().text())?.success()?;
-        expect_line(&lines, &format!("guest: copied {COPIED_BLOCKS}"))
+        expect_line(&lines, &format!("guest: copied {COPIED_BLOCKS}"))?;
+        expect_guest(&lines, 2, true)
     })?;
     let part = |from: &str, skip: u32| {
         format!("dd if={from} bs=4096 count={COPIED_BLOCKS} skip={skip} 2>/dev/null | sha256sum")
@@ -179,23 +188,13 @@ fn disk_written(host: &mut Host<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// A Realm that restarts itself is made anew from the same files.
-fn restart(host: &mut Host<'_>) -> Result<(), String> {
-    host.command(&format!("cp {HOST_DISK} {OWN_DISK}"))?;
-    let guest = Guest {
-        disk: OWN_DISK.to_owned(),
-        ..Guest::realm(1, &["cloister.then=reboot-once"])
-    };
+/// A Realm with more vCPUs than the host has CPUs comes up, finds its disk as it is, and switches itself
+/// off.
+fn four_cpus(host: &mut Host<'_>) -> Result<(), String> {
+    let guest = Guest::realm(4, &[&expected_disk()]);
     gives_back(host, |host| {
         let lines = host.guests(&guest.run().text())?.success()?;
-        let ups = lines
-            .iter()
-            .filter(|line| line.starts_with("guest: up"))
-            .count();
-        if ups != 2 {
-            return Err(format!("the guest came up {ups} times"));
-        }
-        expect_guest(&lines, 1, true)
+        expect_guest(&lines, 4, true)
     })
 }
 
@@ -216,7 +215,7 @@ fn restart_seen_by_caller(host: &mut Host<'_>) -> Result<(), String> {
 
 /// Two Realms and two ordinary machines at once, none of which takes notice of the others.
 fn beside_each_other(host: &mut Host<'_>) -> Result<(), String> {
-    let disk = format!("cloister.disk={}", systems::disk_checksum());
+    let disk = expected_disk();
     let names = ["realm-1", "realm-2", "machine-1", "machine-2"];
     gives_back(host, |host| {
         // One after the other: the shell does not take a line as long as all of them.
@@ -252,6 +251,11 @@ pub(super) fn no_complaints(host: &mut Host<'_>) -> Result<(), String> {
             complaints.len()
         )),
     }
+}
+
+/// Tells a guest what its disk has to have.
+fn expected_disk() -> String {
+    format!("cloister.disk={}", systems::disk_checksum())
 }
 
 /// Whether a guest has come to its end as it should.
@@ -329,4 +333,42 @@ fn gives_back(
         return Err(format!("of {before} KiB free memory {after} KiB are left"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    const GOOD: &str = "\
+        host-vmm: started\n\
+        guest: up as a Realm after 4.20 s, kernel 7.3.4, CPUs 0-1\n\
+        guest: done, poweroff follows\n\
+        host-vmm: ended";
+
+    #[test]
+    fn a_guest_that_did_everything_is_good() {
+        assert_eq!(expect_guest(&lines(GOOD), 2, true), Ok(()));
+        let machine = GOOD.replace("Realm", "virtual machine");
+        assert_eq!(expect_guest(&lines(&machine), 2, false), Ok(()));
+        let alone = GOOD.replace("0-1", "0");
+        assert_eq!(expect_guest(&lines(&alone), 1, true), Ok(()));
+    }
+
+    #[test]
+    fn whatever_a_guest_lacks_is_a_failure() {
+        let reason = |text: &str, cpus, is_realm| {
+            expect_guest(&lines(text), cpus, is_realm).expect_err("that is good?")
+        };
+        assert!(reason(GOOD, 4, true).contains("CPUs 0-3 was wanted"));
+        assert!(reason(GOOD, 2, false).contains("a virtual machine"));
+        assert!(reason("host-vmm: ended", 2, true).contains("did not come up"));
+        let (unfinished, _) = GOOD.split_at(GOOD.find("guest: done").unwrap());
+        assert!(reason(unfinished, 2, true).contains("to its end"));
+        let failed = GOOD.replace("guest: done", "guest: FAILED disk\nguest: done");
+        assert_eq!(reason(&failed, 2, true), "guest: FAILED disk");
+    }
 }

@@ -77,8 +77,8 @@ impl Guest {
             // Seconds of computation that say nothing about Realms.
             "cryptomgr.notests",
             // Devices reach a Realm's memory through buffers of the kernel, which by default are too
-            // few for one large request to a disk; these are 16 MiB.
-            "swiotlb=8192",
+            // few for one large request to a disk; these are 4 MiB.
+            "swiotlb=2048",
         ];
         let words = self.words.iter().map(String::as_str);
         common

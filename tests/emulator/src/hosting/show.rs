@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::{GUEST, TOKEN};
+use super::{GUEST, STATUS, TOKEN};
+use crate::console::PROMPT;
 use crate::log::{LogFolder, TestLog};
 use crate::protocol::{self, Line};
 
-/// Whose lines are shown.
-const SPEAKERS: &[&str] = &["el3: ", "rmm: ", "host: ", "host-vmm: ", "guest: "];
+/// Whose lines are shown; what is typed at the prompt is among them.
+const SPEAKERS: &[&str] = &["el3: ", "rmm: ", "host: ", PROMPT, "host-vmm: ", "guest: "];
 
 /// A step, and the line with which it ends: how that begins.
 const STEPS: &[(&str, &str)] = &[
@@ -84,10 +85,15 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// What is left of a line on a terminal after programs have drawn their progress into it.
-fn visible(text: &str) -> &str {
+/// What a person would see of a line: not what programs have drawn over, nor the shell's question to the
+/// terminal, nor what this program adds to a command.
+fn visible(line: &str) -> String {
     const ERASE_LINE: &str = "\u{1b}[2K";
-    text.rsplit(ERASE_LINE).next().unwrap_or(text)
+    const WHERE_IS_THE_CURSOR: &str = "\u{1b}[6n";
+    let line = line.rsplit(ERASE_LINE).next().unwrap_or(line);
+    let line = line.replace(WHERE_IS_THE_CURSOR, "");
+    let suffix = format!("; echo {STATUS}$?");
+    line.strip_suffix(&suffix).unwrap_or(&line).to_owned()
 }
 
 impl TestLog for Screen<'_> {
@@ -103,8 +109,8 @@ impl TestLog for Screen<'_> {
     fn line(&mut self, text: &str) {
         self.log.line(text);
         let text = visible(text);
-        if Self::shows(text) {
-            self.say(text);
+        if Self::shows(&text) {
+            self.say(&text);
         }
         if let Some((step, line)) = STEPS.get(self.ends.len())
             && text.starts_with(line)
@@ -115,5 +121,68 @@ impl TestLog for Screen<'_> {
 
     fn keep_excerpt(&mut self, name: &str) -> Option<String> {
         self.log.keep_excerpt(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_drawn_over_and_what_was_added_is_not_seen() {
+        let drawn = "filling 1 of 2\u{1b}[2Kfilling 2 of 2\u{1b}[2Khost-vmm: memory filled";
+        assert_eq!(visible(drawn), "host-vmm: memory filled");
+        let typed = "cloister# \u{1b}[6ninsmod /lib/realm.ko; echo status=$?";
+        assert_eq!(visible(typed), "cloister# insmod /lib/realm.ko");
+    }
+
+    #[test]
+    fn a_person_follows_the_speakers_and_the_ends_of_the_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = Vec::new();
+        let mut screen = Screen::new(LogFolder::create(folder.path()).unwrap(), &mut out);
+        for line in [
+            "el3: up",
+            "[    1.0] a message of the kernel",
+            "guest: token realm 0/6 0102",
+            "guest: token realm 2/6 0304",
+            "guest: token realm 4/6 0506",
+            "status=0",
+        ] {
+            screen.line(line);
+        }
+        let text = String::from_utf8(out).unwrap();
+        let shown: Vec<_> = text.lines().map(|line| &line[10..]).collect();
+        assert_eq!(
+            shown,
+            [
+                "el3: up",
+                "guest: token realm 0/6 0102",
+                "guest: token realm 4/6 0506"
+            ]
+        );
+    }
+
+    #[test]
+    fn steps_end_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = Vec::new();
+        let mut screen = Screen::new(LogFolder::create(folder.path()).unwrap(), &mut out);
+        // A status before the host is up ends nothing.
+        for line in ["status=0", "rmm: up", "host: kernel", "status=0", "other"] {
+            screen.line(line);
+        }
+        screen.end("verdict");
+        let table = screen.table();
+        let steps: Vec<_> = table.lines().skip(1).map(|line| &line[..19]).collect();
+        assert_eq!(
+            steps,
+            [
+                "EL3 monitor and RMM",
+                "host kernel        ",
+                "Realm kernel module",
+                "verdict            "
+            ]
+        );
     }
 }
