@@ -168,6 +168,7 @@ fn run(
         machine: Arc::clone(&machine),
         control: Arc::clone(control),
         running: Vec::new(),
+        workers: std::mem::take(&mut devices.workers),
     };
     for (number, mut vcpu) in (0..).zip(vcpus) {
         let (shared, control) = (Arc::clone(&shared), Arc::clone(control));
@@ -269,11 +270,12 @@ fn milliseconds(begin: Instant) -> u64 {
     u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The vCPUs' threads, which have ended when this is dropped.
+/// The threads of vCPUs and devices, which have ended when this is dropped.
 struct Threads {
     machine: Arc<dyn VirtualMachine>,
     control: Arc<Control>,
     running: Vec<JoinHandle<()>>,
+    workers: Vec<Worker>,
 }
 
 impl Threads {
@@ -281,6 +283,9 @@ impl Threads {
     /// the thread has ended.
     fn end(&mut self) {
         self.control.leave();
+        // First: one that waits for somebody to read its output has the lock of its device, which
+        // a vCPU or the terminal's input may wait for, and no signal ends that.
+        self.workers.clear();
         let begin = Instant::now();
         let mut said = false;
         loop {

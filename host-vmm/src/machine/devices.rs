@@ -28,7 +28,7 @@ pub(super) struct Devices {
     notifiers: Vec<(EventFd, u64, u32)>,
     /// The console that the terminal is for.
     terminal: Option<(Arc<dyn InputSink>, EventFd)>,
-    workers: Vec<Worker>,
+    pub(super) workers: Vec<Worker>,
 }
 
 impl Devices {

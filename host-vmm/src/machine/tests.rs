@@ -1,4 +1,8 @@
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use vm_memory::GuestMemory as _;
@@ -8,7 +12,9 @@ use crate::backend::Visibility;
 use crate::backend::fake::{Event, Machine, Step, configuration};
 use crate::backend::kvm::Flavour;
 use crate::configuration::{ConsoleEnd, Disk};
+use crate::devices::lock;
 use crate::layout::{Range, Spi};
+use crate::terminal::Output;
 
 /// Runs a machine through the scripts of its vCPUs.
 fn run_scripts(
@@ -196,6 +202,40 @@ fn an_operator_who_leaves_during_the_launch_starts_nothing() {
             .iter()
             .any(|event| matches!(event, Event::Populate(..)))
     );
+}
+
+#[test]
+fn a_console_that_nobody_reads_from_does_not_keep_vcpus() {
+    let control = Control::new();
+    let machine: Arc<dyn VirtualMachine> = Arc::new(Machine::new(Flavour::Module, Vec::new()));
+    let (_reader, writer) = io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let output = Output::file(Path::new(&path), control.stop()).unwrap();
+    let device = Arc::new(Mutex::new(output));
+    let (sender, locked) = mpsc::channel();
+    let worker = {
+        let device = Arc::clone(&device);
+        Worker::start("test", move |_| {
+            let mut output = lock(&device);
+            sender.send(()).unwrap();
+            // More than a pipe holds.
+            output.write_all(&vec![0; 1 << 20]).unwrap_err();
+        })
+    };
+    locked.recv().unwrap();
+    let vcpu = thread::spawn(move || drop(lock(&device)));
+    let mut threads = Threads {
+        machine,
+        control,
+        running: vec![vcpu],
+        workers: vec![worker.unwrap()],
+    };
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        threads.end();
+        sender.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(30)).unwrap();
 }
 
 #[test]

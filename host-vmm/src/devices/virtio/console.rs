@@ -69,8 +69,11 @@ impl Console {
             if reader.read_exact(&mut chunk[..count]).is_err() {
                 return;
             }
-            // Nobody can be told that a console's output is lost.
-            let _ = self.output.write_all(&chunk[..count]);
+            // Nobody can be told that a console's output is lost. There is no second try with the
+            // rest, which might wait once more for a reader when the machine is to end.
+            if self.output.write_all(&chunk[..count]).is_err() {
+                return;
+            }
             left -= count;
         }
         let _ = self.output.flush();
@@ -122,7 +125,10 @@ impl VirtioDevice for Console {
     }
 
     fn reset(&mut self) {
-        self.pending.clear();
+        // What was typed is the operator's, not the driver's: the next one gets it.
+        if std::mem::take(&mut self.refused) {
+            (self.room)();
+        }
     }
 }
 

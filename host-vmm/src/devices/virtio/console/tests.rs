@@ -119,16 +119,47 @@ fn a_buffer_that_is_nowhere_takes_no_input() {
 }
 
 #[test]
-fn a_reset_forgets_input() {
-    let (mut driver, ..) = driver();
+fn input_outlives_a_reset() {
+    let (mut driver, _, room) = driver();
     driver.device.push(b"old");
-    let driver = {
-        driver.start(0);
-        &mut driver
-    };
+    driver.start(0);
+    assert_eq!(room.load(Ordering::SeqCst), 0, "nothing was refused");
     driver.device.push(b"new");
     driver.chain(INPUT, &[(DATA, 8, WRITE)]);
     driver.offer(INPUT, 0);
     driver.notify(INPUT);
-    assert_eq!(driver.get(DATA, 4), b"new\0");
+    assert_eq!(driver.get(DATA, 7), b"oldnew\0");
+}
+
+#[test]
+fn whoever_was_refused_hears_of_a_reset() {
+    let (driver, _, room) = driver();
+    driver.device.push(&[b'x'; PENDING_BYTES + 1]);
+    assert_eq!(room.load(Ordering::SeqCst), 0);
+    driver.start(0);
+    assert_eq!(room.load(Ordering::SeqCst), 1);
+    driver.start(0);
+    assert_eq!(room.load(Ordering::SeqCst), 1, "once");
+}
+
+#[test]
+fn output_that_fails_is_not_tried_again() {
+    struct Failing(Arc<AtomicUsize>);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let tries = Arc::new(AtomicUsize::new(0));
+    let console = Console::new(Box::new(Failing(Arc::clone(&tries))), Box::new(|| {}));
+    let mut driver = Driver::new(console);
+    driver.request(OUTPUT, &[(DATA, 0x8000, 0)]);
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
 }
