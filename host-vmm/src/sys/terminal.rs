@@ -78,6 +78,9 @@ fn restore() {
         Err(TryLockError::WouldBlock) => return,
     };
     if let Some((terminal, before)) = changed.take() {
+        // Keys that were meant for the guest must not become commands of the operator's shell.
+        // SAFETY: the descriptor is open; no memory is involved.
+        unsafe { libc::tcflush(terminal.as_raw_fd(), libc::TCIFLUSH) };
         // Nothing can be done if the terminal has gone.
         let _ = set(&terminal, &before);
     }
@@ -96,6 +99,7 @@ fn set(terminal: &OwnedFd, attributes: &termios) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Write as _;
     use std::os::fd::{AsFd as _, FromRawFd as _};
 
     use super::*;
@@ -116,7 +120,7 @@ mod tests {
     fn a_terminal_is_put_back() {
         let (mut master, mut slave) = (-1, -1);
         // SAFETY: the two numbers are written, the other arguments may be null.
-        let (_master, slave) = unsafe {
+        let (master, slave) = unsafe {
             let result = libc::openpty(
                 &raw mut master,
                 &raw mut slave,
@@ -134,7 +138,22 @@ mod tests {
         assert_eq!(during.c_lflag & (libc::ICANON | libc::ECHO | libc::ISIG), 0);
         assert_eq!(during.c_oflag, before.c_oflag);
         assert!(RawMode::enter(slave.as_fd()).is_err());
+        // Keys that nobody has read yet.
+        File::from(master.try_clone().unwrap())
+            .write_all(b"rm\n")
+            .unwrap();
+        let mut poll = libc::pollfd {
+            fd: slave.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the one structure is valid.
+        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 30_000) }, 1);
         drop(raw);
+        let mut waiting: libc::c_int = -1;
+        // SAFETY: the number is written to.
+        let result = unsafe { libc::ioctl(slave.as_raw_fd(), libc::FIONREAD, &raw mut waiting) };
+        assert_eq!((result, waiting), (0, 0), "keys for the guest are left");
         assert_eq!(attributes(&slave).c_lflag, before.c_lflag);
         assert_eq!(attributes(&slave).c_iflag, before.c_iflag);
     }
