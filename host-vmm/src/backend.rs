@@ -286,8 +286,18 @@ pub fn create(
         // A kernel with Realms of its own knows its RMM best; the module is for all others.
         (Backend::Auto, Some(_)) => on(Flavour::KvmCca, &nodes.kvm).or_else(|error| {
             debug!("no Realms in the kernel's KVM: {error}");
-            on(Flavour::Module, &nodes.realm)
+            on(Flavour::Module, &nodes.realm).map_err(|second| more_telling(error, second))
         }),
+    }
+}
+
+/// Which of two errors an operator should see: of the kernel's KVM, and of the module behind it. That
+/// the module is not loaded says little when KVM has Realms and something else is wrong.
+fn more_telling(kvm: BackendError, module: BackendError) -> BackendError {
+    match (&kvm, &module) {
+        (BackendError::NoRealms | BackendError::Missing { .. }, _) => module,
+        (_, BackendError::Missing { .. }) => kvm,
+        _ => module,
     }
 }
 

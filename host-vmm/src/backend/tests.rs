@@ -52,6 +52,29 @@ fn another_device_is_no_back_end() {
 }
 
 #[test]
+fn a_module_that_is_not_loaded_hides_no_other_error() {
+    let missing = |flavour| BackendError::Missing {
+        path: "/dev/node".into(),
+        flavour,
+    };
+    let (kvm, module) = (|| missing(Flavour::KvmCca), || missing(Flavour::Module));
+    let told = more_telling(BackendError::RmmVersion, module());
+    assert!(matches!(told, BackendError::RmmVersion));
+    for first in [BackendError::NoRealms, kvm()] {
+        let told = more_telling(first, module());
+        assert!(matches!(
+            told,
+            BackendError::Missing {
+                flavour: Flavour::Module,
+                ..
+            }
+        ));
+    }
+    let told = more_telling(BackendError::RmmVersion, BackendError::NoRmm);
+    assert!(matches!(told, BackendError::NoRmm));
+}
+
+#[test]
 fn errors_of_opening_are_told_apart() {
     let opened = |number| {
         let error = io::Error::from_raw_os_error(number);
