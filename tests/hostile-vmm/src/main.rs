@@ -116,10 +116,15 @@ fn attack(arguments: &Arguments) -> Result<bool, String> {
         after.realms, after.pages_delegated, after.pages_lost
     );
     println!("hostile-vmm: done: {}", tally.line());
-    Ok(panicked == 0
-        && after.realms == before.realms
-        && after.pages_delegated == before.pages_delegated
-        && after.pages_lost == before.pages_lost)
+    Ok(panicked == 0 && is_back(after, before))
+}
+
+/// Whether everything is back. Realms of others may have taken and given back memory meanwhile.
+const fn is_back(now: Information, before: Information) -> bool {
+    let others = before.realms > 0;
+    now.realms == before.realms
+        && now.pages_lost == before.pages_lost
+        && (others || now.pages_delegated == before.pages_delegated)
 }
 
 /// What the module says of itself.
@@ -135,8 +140,7 @@ fn settled(device: &str, before: Information) -> Result<Information, String> {
     let end = Instant::now() + SETTLING;
     loop {
         let now = information(device)?;
-        let back = now.realms <= before.realms && now.pages_delegated <= before.pages_delegated;
-        if back || Instant::now() > end {
+        if is_back(now, before) || Instant::now() > end {
             return Ok(now);
         }
         std::thread::sleep(Duration::from_millis(100));
