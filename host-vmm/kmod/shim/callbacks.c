@@ -5,6 +5,7 @@
 #include <linux/arm-smccc.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/page-flags.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -35,7 +36,8 @@ void realm_host_rmi(__u64 registers[8])
 /*
  * The pages are marked as offline while Rust has them: whoever goes through memory page by page then
  * leaves them out (/proc/kcore, dumps of a crashed kernel), where a read of a delegated one would be
- * fatal. A VM that wants more than there is gets an error and not the killer.
+ * fatal. Whoever has looked at the mark before and still reads is waited for. A VM that wants more than
+ * there is gets an error and not the killer.
  */
 int realm_host_take_pages(__u32 order, __u64 *physical)
 {
@@ -49,8 +51,10 @@ int realm_host_take_pages(__u32 order, __u64 *physical)
 	page = alloc_pages(flags, order);
 	if (!page)
 		return -ENOMEM;
+	page_offline_begin();
 	for (index = 0; index < 1UL << order; index++)
 		__SetPageOffline(page + index);
+	page_offline_end();
 	*physical = page_to_phys(page);
 	return 0;
 }
@@ -60,8 +64,10 @@ void realm_host_give_pages(__u64 physical, __u32 order)
 	struct page *page = pfn_to_page(PHYS_PFN(physical));
 	unsigned long index;
 
+	page_offline_begin();
 	for (index = 0; index < 1UL << order; index++)
 		__ClearPageOffline(page + index);
+	page_offline_end();
 	__free_pages(page, order);
 }
 
