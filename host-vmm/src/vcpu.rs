@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 use tracing::debug;
 
+use crate::backend::kvm::Flavour;
 use crate::backend::{BackendError, Exit, Vcpu, VirtualMachine, Visibility};
 use crate::devices::{Bus, Complaints};
 use crate::layout::{PAGE_BYTES, Range};
@@ -31,8 +32,8 @@ pub enum VcpuError {
     #[error("it cannot be entered: reason {0:#x}")]
     FailedEntry(u64),
     /// The guest did something that cannot be emulated, or the RMM refuses to go on.
-    #[error("it cannot go on: {0:#x?}")]
-    Internal(Vec<u64>),
+    #[error("it cannot go on: {0}")]
+    Internal(String),
     /// A call that nobody has asked the kernel for.
     #[error("the guest makes call {0:#x}, which is not for this program")]
     UnknownCall(u64),
@@ -72,6 +73,24 @@ pub struct Shared {
     pub(crate) complaints: Complaints,
 }
 
+/// What the kernel says of an internal error, in one line. The Realm kernel module has two values
+/// behind KVM's kind of the error: the second one tells what the first one is.
+fn internal(flavour: Flavour, data: &[u64]) -> String {
+    match (flavour, data) {
+        (Flavour::Module, [_, value, 0]) => {
+            format!("the RMM refuses to run it, X0 is {value:#x}")
+        }
+        (Flavour::Module, [_, value, 1]) => format!(
+            "the guest did what cannot be emulated, or used private memory that it has lost: \
+             syndrome or address {value:#x}"
+        ),
+        (Flavour::Module, [_, value, 2]) => {
+            format!("the RMM gives a reason that is not known: {value:#x}")
+        }
+        _ => format!("the kernel says {data:x?}"),
+    }
+}
+
 /// Runs a vCPU until it ends.
 pub fn run(vcpu: &mut dyn Vcpu, shared: &Shared) -> Ended {
     loop {
@@ -102,7 +121,10 @@ fn step(vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Ended>, VcpuError
         Exit::Crash => return Err(VcpuError::Crash),
         Exit::Interrupted => {}
         Exit::FailedEntry(reason) => return Err(VcpuError::FailedEntry(reason)),
-        Exit::InternalError => return Err(VcpuError::Internal(vcpu.error_data())),
+        Exit::InternalError => {
+            let what = internal(shared.machine.flavour(), &vcpu.error_data());
+            return Err(VcpuError::Internal(what));
+        }
         Exit::Unknown(name) => return Err(VcpuError::UnknownExit(name)),
     }
     Ok(None)

@@ -102,13 +102,33 @@ fn every_way_to_end() {
         failed(Step::FailedEntry(0x1f)),
         "it cannot be entered: reason 0x1f"
     );
-    assert!(failed(Step::InternalError).contains("0x7"));
+    assert_eq!(
+        failed(Step::InternalError),
+        "it cannot go on: the kernel says [7, 8]"
+    );
     assert_eq!(failed(Step::Unknown), "it stopped for Hlt");
     assert!(failed(Step::Error).starts_with("run: "));
     assert_eq!(
         failed(Step::Psci(0xc400_0005, 0)),
         "the guest makes call 0xc4000005, which is not for this program"
     );
+}
+
+#[test]
+fn an_internal_error_is_one_line_that_says_what_it_is() {
+    let say = |data: &[u64]| internal(Flavour::Module, data);
+    assert_eq!(
+        say(&[4, 0x103, 0]),
+        "the RMM refuses to run it, X0 is 0x103"
+    );
+    assert!(say(&[4, 0x8000_1000, 1]).ends_with("syndrome or address 0x80001000"));
+    assert!(say(&[4, 0x7f, 2]).ends_with("not known: 0x7f"));
+    // What the values of others are is not known.
+    let others = internal(Flavour::Ordinary, &[4, 0x103, 0]);
+    assert_eq!(others, "the kernel says [4, 103, 0]");
+    for data in [&[][..], &[4], &[4, 1, 3], &[4; 20]] {
+        assert!(!say(data).contains('\n'));
+    }
 }
 
 #[test]
