@@ -41,9 +41,10 @@ fn main() -> ExitCode {
         Err(error) => {
             let exit = error.exit();
             if json {
-                error!(exit = exit as u8, "{error}");
+                error!(target: messages::OUTCOME, exit = exit as u8, "{error}");
             } else {
-                eprintln!("host-vmm: {error}");
+                // Nobody can be told that standard error fails.
+                let _ = writeln!(io::stderr(), "host-vmm: {error}");
             }
             exit.into()
         }
@@ -72,7 +73,8 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
     let lines = text.lines().take_while(|line| !line.is_empty());
     let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    eprintln!("host-vmm: {line}; see host-vmm --help");
+    // Nobody can be told that standard error fails.
+    let _ = writeln!(io::stderr(), "host-vmm: {line}; see host-vmm --help");
     Exit::Unusable
 }
 

@@ -43,12 +43,29 @@ where
     }
 }
 
+/// The target of the error that a command ends with. Whoever reads JSON gets it whatever is chosen.
+pub const OUTCOME: &str = "host_vmm::outcome";
+
+fn filter(json: bool) -> EnvFilter {
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    always(filter, json)
+}
+
+/// Lets the outcome through.
+fn always(filter: EnvFilter, json: bool) -> EnvFilter {
+    match format!("{OUTCOME}=error").parse() {
+        Ok(directive) if json => filter.add_directive(directive),
+        _ => filter,
+    }
+}
+
 /// Sends the messages of this process to standard error. Only the first call has an effect.
 pub fn initialize(json: bool) {
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(json))
         .with_ansi(false)
+        // When standard error fails, nobody can be told, and a running machine must not end of it.
+        .log_internal_errors(false)
         .with_writer(|| Lines);
     // There is a subscriber already if this is a second call.
     let _ = if json {
@@ -56,4 +73,49 @@ pub fn initialize(json: bool) {
     } else {
         builder.event_format(ForPeople).try_init()
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::devices::lock;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_outcome_is_written_whatever_is_chosen() {
+        for chosen in ["off", "host_vmm=off", "info"] {
+            let written = Written::default();
+            let writer = written.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_env_filter(always(EnvFilter::new(chosen), true))
+                .with_writer(move || writer.clone())
+                .json()
+                .flatten_event(true)
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::error!(target: OUTCOME, exit = 3, "no RMM");
+                tracing::debug!("not this");
+            });
+            let text = String::from_utf8(lock(&written.0).clone()).unwrap();
+            let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(object["exit"], 3, "{chosen}");
+            assert_eq!(object["message"], "no RMM", "{chosen}");
+        }
+    }
 }

@@ -130,6 +130,34 @@ fn help_has_examples_and_exit_codes() {
 }
 
 #[test]
+fn exit_codes_stay_when_nobody_reads_messages() {
+    let folder = files();
+    let kernel = folder.path().join("kernel");
+    for (path, json, expected) in [
+        ("absent", &[][..], 2),
+        ("absent", &["--json"], 2),
+        // Messages come before the missing device node.
+        ("kernel", &[], 3),
+        ("kernel", &["--json"], 3),
+        ("kernel", &["--wings"], 2),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = Command::new(env!("CARGO_BIN_EXE_host-vmm"))
+            .arg("run")
+            .arg("--kernel")
+            .arg(kernel.with_file_name(path))
+            .args(["--kvm-device", "/absent"])
+            .args(json)
+            .env_remove("HOST_VMM_LOG")
+            .stderr(writer)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(expected), "{path} {json:?}: {status}");
+    }
+}
+
+#[test]
 fn one_line_for_a_wrong_command_line() {
     for (arguments, expected) in [
         (&["run"][..], "--kernel <FILE>"),
