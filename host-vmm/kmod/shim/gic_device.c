@@ -39,7 +39,9 @@ static int gic_set(struct host_vm *vm, const struct kvm_device_attr *attribute)
 	error = gic_transfer(attribute->group, attribute->addr, &value, false);
 	if (error)
 		return error;
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	error = realm_vm_set_gic_attribute(vm->core, attribute->group, attribute->attr, value);
 	mutex_unlock(&vm->lock);
 	return error;
@@ -56,12 +58,26 @@ static int gic_get(struct host_vm *vm, const struct kvm_device_attr *attribute)
 		if (error)
 			return error;
 	}
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	error = realm_vm_get_gic_attribute(vm->core, attribute->group, attribute->attr, &value);
 	mutex_unlock(&vm->lock);
 	if (error)
 		return error;
 	return gic_transfer(attribute->group, attribute->addr, &value, true);
+}
+
+static int gic_has(struct host_vm *vm, const struct kvm_device_attr *attribute)
+{
+	int error;
+
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
+	error = realm_vm_has_gic_attribute(vm->core, attribute->group, attribute->attr);
+	mutex_unlock(&vm->lock);
+	return error;
 }
 
 static long gic_ioctl(struct file *file, unsigned int command, unsigned long argument)
@@ -88,9 +104,7 @@ static long gic_ioctl(struct file *file, unsigned int command, unsigned long arg
 		result = gic_get(vm, &attribute);
 		break;
 	default:
-		mutex_lock(&vm->lock);
-		result = realm_vm_has_gic_attribute(vm->core, attribute.group, attribute.attr);
-		mutex_unlock(&vm->lock);
+		result = gic_has(vm, &attribute);
 	}
 	host_vm_leave(vm);
 	return result;
@@ -119,7 +133,9 @@ int host_device_create(struct host_vm *vm, struct kvm_create_device *create)
 		return -ENODEV;
 	if (create->flags & KVM_CREATE_DEVICE_TEST)
 		return 0;
-	mutex_lock(&vm->lock);
+	fd = mutex_lock_killable(&vm->lock);
+	if (fd)
+		return fd;
 	fd = realm_vm_create_gic(vm->core);
 	mutex_unlock(&vm->lock);
 	if (fd < 0)

@@ -305,7 +305,9 @@ static int vcpu_initialize(struct host_vcpu *vcpu, void __user *argument)
 
 	if (copy_from_user(&init, argument, sizeof(init)))
 		return -EFAULT;
-	mutex_lock(&vcpu->vm->lock);
+	error = mutex_lock_killable(&vcpu->vm->lock);
+	if (error)
+		return error;
 	error = realm_vcpu_initialize(vcpu->vm->core, vcpu->core, init.target, init.features);
 	mutex_unlock(&vcpu->vm->lock);
 	return error;
@@ -323,7 +325,9 @@ static int vcpu_register(struct host_vcpu *vcpu, void __user *argument, bool wri
 		return -ENOENT;
 	if (write && get_user(value, (u64 __user *)reg.addr))
 		return -EFAULT;
-	mutex_lock(&vcpu->vm->lock);
+	error = mutex_lock_killable(&vcpu->vm->lock);
+	if (error)
+		return error;
 	if (write)
 		error = realm_vcpu_set_register(vcpu->vm->core, vcpu->core, reg.id, value);
 	else
@@ -343,7 +347,9 @@ static int vcpu_complete_psci(struct host_vcpu *vcpu, void __user *argument)
 		return -EFAULT;
 	if (memchr_inv(complete.padding, 0, sizeof(complete.padding)))
 		return -EINVAL;
-	mutex_lock(&vcpu->vm->lock);
+	error = mutex_lock_killable(&vcpu->vm->lock);
+	if (error)
+		return error;
 	error = realm_vcpu_complete_psci(vcpu->vm->core, vcpu->core, &complete);
 	mutex_unlock(&vcpu->vm->lock);
 	return error;
@@ -499,9 +505,11 @@ int host_vcpu_create(struct host_vm *vm, unsigned long index)
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	mutex_lock(&vm->lock);
-	error = vcpu_add(vm, index, fd);
-	mutex_unlock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (!error) {
+		error = vcpu_add(vm, index, fd);
+		mutex_unlock(&vm->lock);
+	}
 	if (!error)
 		return fd;
 	put_unused_fd(fd);

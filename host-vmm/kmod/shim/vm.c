@@ -187,7 +187,9 @@ static int vm_configure(struct host_vm *vm, void __user *argument)
 
 	if (copy_from_user(&configuration, argument, sizeof(configuration)))
 		return -EFAULT;
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	error = realm_vm_configure(vm->core, &configuration);
 	mutex_unlock(&vm->lock);
 	return error;
@@ -200,7 +202,9 @@ static int vm_set_memory(struct host_vm *vm, void __user *argument)
 
 	if (copy_from_user(&region, argument, sizeof(region)))
 		return -EFAULT;
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	error = host_memory_add_slot(vm, &region);
 	mutex_unlock(&vm->lock);
 	return error;
@@ -215,7 +219,9 @@ static int vm_set_attributes(struct host_vm *vm, void __user *argument)
 		return -EFAULT;
 	if (attributes.flags)
 		return -EINVAL;
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	error = realm_vm_set_attributes(vm->core, attributes.address, attributes.size,
 					attributes.attributes);
 	mutex_unlock(&vm->lock);
@@ -302,8 +308,11 @@ static int vm_preferred_target(void __user *argument)
 static int vm_statistics(struct host_vm *vm, void __user *argument)
 {
 	struct realm_statistics statistics = {};
+	int error;
 
-	mutex_lock(&vm->lock);
+	error = mutex_lock_killable(&vm->lock);
+	if (error)
+		return error;
 	realm_vm_statistics(vm->core, &statistics);
 	mutex_unlock(&vm->lock);
 	return copy_to_user(argument, &statistics, sizeof(statistics)) ? -EFAULT : 0;
