@@ -162,7 +162,8 @@ void *realm_host_allocate(__u64 size, __u64 align)
 			rounded *= 2;
 		size = rounded;
 	}
-	return kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	/* An error and not the killer, here too. */
+	return kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 }
 
 void realm_host_free(void *pointer)

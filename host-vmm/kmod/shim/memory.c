@@ -100,6 +100,20 @@ out:
 	return error;
 }
 
+/*
+ * Whether the slots of a VM would still fit into the memory of the machine. What is noted of a slot grows
+ * with its size, and nobody can fill one that is larger.
+ */
+static bool memory_fits(struct host_vm *vm, u64 size)
+{
+	u64 total = (u64)totalram_pages() << PAGE_SHIFT;
+	struct host_binding *binding;
+
+	list_for_each_entry(binding, &vm->bindings, link)
+		total -= min(total, binding->size);
+	return size <= total;
+}
+
 /* With the VM's lock held. */
 int host_memory_add_slot(struct host_vm *vm, const struct kvm_userspace_memory_region2 *region)
 {
@@ -119,6 +133,8 @@ int host_memory_add_slot(struct host_vm *vm, const struct kvm_userspace_memory_r
 	if (!access_ok((void __user *)region->userspace_addr, region->memory_size) ||
 	    region->userspace_addr != untagged_addr(region->userspace_addr))
 		return -EINVAL;
+	if (!memory_fits(vm, region->memory_size))
+		return -ENOMEM;
 	binding = kzalloc(sizeof(*binding), GFP_KERNEL_ACCOUNT);
 	if (!binding)
 		return -ENOMEM;
