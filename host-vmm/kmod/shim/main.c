@@ -240,6 +240,14 @@ static int __init realm_module_init(void)
 	struct realm_information information;
 	int error;
 
+	/*
+	 * Masks of the interrupt controller's then stand for those of the CPU: an interrupt that ought to
+	 * wait until a REC is entered (see vcpu_round()) would not end it.
+	 */
+	if (system_uses_irq_prio_masking()) {
+		pr_err("cannot work with pseudo-NMIs: start the kernel without irqchip.gicv3_pseudo_nmi=1\n");
+		return -EOPNOTSUPP;
+	}
 	error = host_eventfd_init();
 	if (error)
 		return error;

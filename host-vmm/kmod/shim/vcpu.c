@@ -412,6 +412,8 @@ static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC))
 		return -EINVAL;
 	vma->vm_ops = &vcpu_memory_operations;
+	/* Of one page, and not for children. */
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
 	return 0;
 }
 
