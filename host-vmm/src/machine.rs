@@ -103,9 +103,12 @@ pub fn launch(
 ) -> Result<Ending, MachineError> {
     let begin = Instant::now();
     let control = Control::new();
-    let _signals = listen(operator, &control)?;
+    let signals = listen(operator, &control)?;
     let machine = backend::create(configuration, &prepared.layout)?;
-    run(&control, configuration, prepared, machine, begin)
+    let result = run(&control, configuration, prepared, machine, begin);
+    // What comes from now on is for the next launch.
+    drop(signals);
+    control.settle(result)
 }
 
 /// Fills a new machine, runs it until it ends, and takes it down again.
@@ -282,7 +285,7 @@ impl Threads {
     /// Ends them. A signal may come just before a thread goes into the kernel, so it is sent until
     /// the thread has ended.
     fn end(&mut self) {
-        self.control.leave();
+        self.control.finish();
         // First: one that waits for somebody to read its output has the lock of its device, which
         // a vCPU or the terminal's input may wait for, and no signal ends that.
         self.workers.clear();

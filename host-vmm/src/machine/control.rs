@@ -14,6 +14,8 @@ pub(super) struct Control {
     /// The first reason to end; others follow from it.
     ending: Mutex<Option<Result<Ending, MachineError>>>,
     changed: Condvar,
+    /// The operator wants it to end.
+    asked: AtomicBool,
     /// The threads are to end.
     stop: Arc<AtomicBool>,
 }
@@ -35,7 +37,25 @@ impl Control {
 
     /// The operator wants it to end.
     pub(super) fn leave(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.finish();
+    }
+
+    /// What is left of it is to end.
+    pub(super) fn finish(&self) {
         self.set(Ok(Ending::Ended));
+    }
+
+    /// What a machine that has been taken down comes to: an operator who wanted it to end meanwhile
+    /// does not want it restarted.
+    pub(super) fn settle(
+        &self,
+        result: Result<Ending, MachineError>,
+    ) -> Result<Ending, MachineError> {
+        match result {
+            Ok(Ending::Reset) if self.asked.load(Ordering::SeqCst) => Ok(Ending::Ended),
+            result => result,
+        }
     }
 
     /// A vCPU has ended.

@@ -182,6 +182,31 @@ fn a_machine_ends_when_its_operator_leaves() {
 }
 
 #[test]
+fn an_operator_who_leaves_during_a_reset_gets_no_new_machine() {
+    let (_folder, configuration) = configuration(true);
+    let prepared = Prepared::new(&configuration).unwrap();
+    for (leaves, expected) in [(true, Ending::Ended), (false, Ending::Reset)] {
+        let control = Control::new();
+        let late = Arc::clone(&control);
+        let step = Step::Do(Box::new(move || {
+            late.end(1, vcpu::Ended::Reset);
+            if leaves {
+                late.leave();
+            }
+        }));
+        let scripts = vec![vec![step]];
+        let machine = Arc::new(Machine::new(Flavour::Module, scripts));
+        let result = run(&control, &configuration, &prepared, machine, Instant::now());
+        assert_eq!(control.settle(result).unwrap(), expected);
+    }
+    // A guest that has switched itself off has done so.
+    let control = Control::new();
+    control.leave();
+    let settled = control.settle(Ok(Ending::PoweredOff));
+    assert_eq!(settled.unwrap(), Ending::PoweredOff);
+}
+
+#[test]
 fn an_operator_who_leaves_during_the_launch_starts_nothing() {
     let (_folder, configuration) = configuration(true);
     let prepared = Prepared::new(&configuration).unwrap();
