@@ -81,10 +81,11 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
 fn run(arguments: Run) -> Result<Exit, Error> {
     let realm = arguments.machine.realm;
     let configuration = arguments.machine.configuration(realm)?;
-    // Before there are other threads, which must not take the signals.
-    let operator = Operator::new()?;
     let begin = Instant::now();
     let mut prepared = Prepared::new(&configuration)?;
+    // Before there are other threads, which must not take the signals; and no earlier, so that a
+    // signal ends this process at once while it reads files.
+    let operator = Operator::new()?;
     info!(
         name = configuration.name,
         memory = %configuration.memory,

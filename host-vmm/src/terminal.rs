@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use tracing::debug;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::devices::serial::InputSink;
+use crate::sys::file::set_blocking;
 use crate::sys::terminal::RawMode;
 use crate::worker::{Sources, Worker};
 
@@ -223,9 +225,15 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened.
+    /// If it cannot be opened: a named pipe needs somebody who reads from it already.
     pub fn file(path: &Path, stop: Arc<AtomicBool>) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            // Nobody waits for a reader of a pipe, and a terminal stays what it is to others.
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)?;
+        set_blocking(&file)?;
         Ok(Self { file, stop })
     }
 }

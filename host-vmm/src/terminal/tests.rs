@@ -168,6 +168,28 @@ fn output_is_appended_to_a_file() {
 }
 
 #[test]
+fn a_pipe_without_a_reader_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    crate::sys::file::tests::make_pipe(&path);
+    let error = Output::file(&path, Arc::default()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+    // With one, output waits until there is room.
+    let mut reader = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(&path)
+        .unwrap();
+    let mut output = Output::file(&path, Arc::default()).unwrap();
+    set_blocking(&reader).unwrap();
+    let writer = std::thread::spawn(move || output.write_all(&vec![7; 1 << 20]));
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(all == vec![7; 1 << 20]);
+}
+
+#[test]
 fn a_thread_whose_output_nobody_reads_can_end() {
     let (_reader, writer) = io::pipe().unwrap();
     let stop = Arc::new(AtomicBool::new(false));

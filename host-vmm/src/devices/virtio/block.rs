@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use tracing::debug;
@@ -18,6 +18,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::{Chain, VirtioDevice, read_bytes};
 use crate::devices::Complaints;
+use crate::sys::file::set_blocking;
 
 const SECTOR_BYTES: u64 = 512;
 /// Type, reserved word and sector in front of each request.
@@ -54,13 +55,23 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or if another machine has it.
+    /// If it cannot be opened, if it is something else, or if another machine has it.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(!read_only).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(!read_only)
+            // So that a pipe is refused, and not waited for.
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
         let metadata = file.metadata()?;
-        if metadata.is_dir() {
+        let kind = metadata.file_type();
+        if kind.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(io::Error::other("neither a file nor a block device"));
+        }
+        set_blocking(&file)?;
         let locked = if read_only {
             file.try_lock_shared()
         } else {

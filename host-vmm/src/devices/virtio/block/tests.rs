@@ -57,6 +57,20 @@ fn request(
 }
 
 #[test]
+fn what_is_no_disk_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe");
+    crate::sys::file::tests::make_pipe(&pipe);
+    for read_only in [true, false] {
+        for path in [pipe.as_path(), Path::new("/dev/null")] {
+            let error = Block::open(path, read_only).unwrap_err();
+            assert_eq!(error.to_string(), "neither a file nor a block device");
+        }
+        Block::open(folder.path(), read_only).unwrap_err();
+    }
+}
+
+#[test]
 fn the_configuration_says_how_large_the_disk_is() {
     let file = disk();
     let driver = driver(&file, false);
