@@ -52,7 +52,7 @@ impl Devices {
                 .ok_or_else(|| io::Error::other("more virtio devices than slots"))?;
             match device {
                 VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
-                VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram)?,
+                VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram, control)?,
             }
         }
         Ok(devices)
@@ -79,7 +79,7 @@ impl Devices {
     ) -> Result<(), MachineError> {
         let room = EventFd::new(EFD_NONBLOCK)?;
         let console = Console::new(output(end, control)?, teller(&room)?);
-        let device = self.add_virtio("virtio console", console, place, ram)?;
+        let device = self.add_virtio("virtio console", console, place, ram, control)?;
         if *end == ConsoleEnd::Terminal {
             self.terminal = Some((device, room));
         }
@@ -92,13 +92,14 @@ impl Devices {
         disk: &Disk,
         place: Device,
         ram: &Ram,
+        control: &Control,
     ) -> Result<(), MachineError> {
         let block =
             Block::open(&disk.path, disk.read_only).map_err(|error| MachineError::Disk {
                 path: disk.path.clone(),
                 error,
             })?;
-        self.add_virtio(&format!("disk {slot}"), block, place, ram)?;
+        self.add_virtio(&format!("disk {slot}"), block, place, ram, control)?;
         Ok(())
     }
 
@@ -108,9 +109,10 @@ impl Devices {
         device: D,
         place: Device,
         ram: &Ram,
+        control: &Control,
     ) -> Result<Arc<VirtioMmio<D>>, MachineError> {
         let line = InterruptLine::new()?;
-        let device = VirtioMmio::new(device, ram.for_devices(), line.try_clone()?)?;
+        let device = VirtioMmio::new(device, ram.for_devices(), line.try_clone()?, control.stop())?;
         self.interrupts.push((line, place.interrupt));
         for (number, notifier) in (0..).zip(device.notifiers()) {
             let address = place.range.base + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY);

@@ -36,6 +36,9 @@ const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const VERSION: u32 = 2;
 const VENDOR: u32 = u32::from_le_bytes(*b"clst");
 
+/// What is moved for a queue at once, if that is several chains. A reset waits for so much.
+const MOST_BYTES: u64 = 32 << 20;
+
 /// The bits that a driver sets on its way up, in this order.
 const STEPS: [u32; 4] = [
     VIRTIO_CONFIG_S_ACKNOWLEDGE,
@@ -51,6 +54,8 @@ pub struct VirtioMmio<D> {
     pending: AtomicU32,
     /// The driver has done what it must not; only a reset helps.
     broken: AtomicBool,
+    /// The machine is to end.
+    stop: Arc<AtomicBool>,
     line: InterruptLine,
     notifiers: Vec<EventFd>,
     complaints: Complaints,
@@ -69,12 +74,17 @@ struct State<D> {
 
 impl<D: VirtioDevice> VirtioMmio<D> {
     /// A device as after a reset. Its buffers are where `memory` has them: for a Realm, at shared
-    /// addresses and nowhere else.
+    /// addresses and nowhere else. It begins nothing any more after `stop`.
     ///
     /// # Errors
     ///
     /// If the process has no descriptor left.
-    pub fn new(device: D, memory: GuestMemoryMmap, line: InterruptLine) -> io::Result<Arc<Self>> {
+    pub fn new(
+        device: D,
+        memory: GuestMemoryMmap,
+        line: InterruptLine,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Arc<Self>> {
         let queues = D::QUEUES
             .iter()
             .map(|size| Queue::new(*size).map_err(io::Error::other));
@@ -92,6 +102,7 @@ impl<D: VirtioDevice> VirtioMmio<D> {
             }),
             pending: AtomicU32::new(0),
             broken: AtomicBool::new(false),
+            stop,
             line,
             notifiers: notifiers.collect::<Result<_, _>>()?,
             complaints: Complaints::default(),
@@ -113,14 +124,14 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         action(&mut lock(&self.state).device)
     }
 
-    /// Serves a queue: what is available now, up to as many chains as it holds, so that a driver
-    /// that never stops does not keep out a reset.
+    /// Serves a queue: what is available now, up to as many chains as it holds and so many bytes,
+    /// so that a driver that never stops does not keep out a reset.
     pub fn serve(&self, index: usize) {
         let mut state = lock(&self.state);
         if state.status & VIRTIO_CONFIG_S_DRIVER_OK == 0 || self.broken.load(Ordering::Relaxed) {
             return;
         }
-        match state.serve(index) {
+        match state.serve(index, &self.stop) {
             Ok(served) => {
                 drop(state);
                 if served.interrupt {
@@ -340,7 +351,7 @@ impl<D: VirtioDevice> State<D> {
         self.queue_select = 0;
     }
 
-    fn serve(&mut self, index: usize) -> Result<Served, QueueError> {
+    fn serve(&mut self, index: usize, stop: &AtomicBool) -> Result<Served, QueueError> {
         let (memory, device) = (&self.memory, &mut self.device);
         let mut served = Served {
             interrupt: false,
@@ -352,8 +363,9 @@ impl<D: VirtioDevice> State<D> {
         let mut used = false;
         queue.disable_notification(memory)?;
         let mut left = queue.size();
-        while device.wants(index) {
-            if left == 0 {
+        let mut bytes = 0_u64;
+        while device.wants(index) && !stop.load(Ordering::SeqCst) {
+            if left == 0 || bytes >= MOST_BYTES {
                 served.more = true;
                 break;
             }
@@ -365,6 +377,10 @@ impl<D: VirtioDevice> State<D> {
                 break;
             };
             let head = chain.head_index();
+            // As the driver says; devices do not move more than that.
+            for descriptor in chain.clone() {
+                bytes = bytes.saturating_add(descriptor.len().into());
+            }
             let written = device.serve(index, memory, chain);
             queue.add_used(memory, head, written)?;
             used = true;

@@ -5,7 +5,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 
@@ -48,6 +48,8 @@ pub(crate) fn memory() -> GuestMemoryMmap {
 pub(crate) struct Driver<D> {
     pub(crate) device: Arc<VirtioMmio<D>>,
     pub(crate) memory: GuestMemoryMmap,
+    /// The machine is to end.
+    stop: Arc<AtomicBool>,
     /// Chains that were made available, by queue.
     available: Vec<u16>,
 }
@@ -57,9 +59,11 @@ impl<D: VirtioDevice> Driver<D> {
     pub(crate) fn cold(device: D) -> Self {
         let memory = memory();
         let line = InterruptLine::new().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
         Self {
-            device: VirtioMmio::new(device, memory.clone(), line).unwrap(),
+            device: VirtioMmio::new(device, memory.clone(), line, Arc::clone(&stop)).unwrap(),
             memory,
+            stop,
             available: vec![0; D::QUEUES.len()],
         }
     }
@@ -570,6 +574,67 @@ fn a_driver_that_never_stops_does_not_keep_out_a_reset() {
     driver.write(0x70, 0);
     driver.device.serve(0);
     assert_eq!(driver.used(0).0, SIZE);
+}
+
+#[test]
+fn many_bytes_are_moved_in_several_turns() {
+    let (device, count) = counter();
+    let mut driver = Driver::new(device);
+    // Two of these are as much as is moved at once.
+    driver.chain(0, &[(MEMORY, 8 << 20, 0), (MEMORY, 8 << 20, WRITE)]);
+    for _ in 0..5 {
+        driver.offer(0, 0);
+    }
+    driver.notify(0);
+    for expected in [2, 4] {
+        assert_eq!(driver.used(0).0, expected);
+        assert!(driver.interrupted());
+        // It has told itself that there is more.
+        assert!(driver.device.notifiers()[0].read().is_ok());
+        driver.device.serve(0);
+    }
+    assert_eq!(driver.used(0).0, 5);
+    assert!(driver.device.notifiers()[0].read().is_err());
+    // One that is too long is a turn of its own.
+    driver.chain(0, &[(MEMORY, u32::MAX, 0), (MEMORY, u32::MAX, 0)]);
+    driver.offer(0, 0);
+    driver.offer(0, 0);
+    driver.notify(0);
+    assert_eq!(count.load(Ordering::SeqCst), 6);
+}
+
+#[test]
+fn a_machine_that_ends_begins_nothing_more() {
+    /// Is told to stop while it has a chain.
+    struct Last(Arc<AtomicBool>);
+
+    impl VirtioDevice for Last {
+        const ID: u32 = 42;
+        const QUEUES: &'static [u16] = &[16];
+
+        fn features(&self) -> u64 {
+            0
+        }
+
+        fn read_configuration(&self, _offset: u64, _data: &mut [u8]) {}
+
+        fn serve(&mut self, _queue: usize, _memory: &GuestMemoryMmap, _chain: Chain<'_>) -> u32 {
+            self.0.store(true, Ordering::SeqCst);
+            0
+        }
+    }
+
+    let mut driver = Driver::new(Last(Arc::default()));
+    let stop = Arc::clone(&driver.stop);
+    driver.device.with_device(|device| device.0 = stop);
+    driver.chain(0, &[(MEMORY, 1, 0)]);
+    driver.offer(0, 0);
+    driver.offer(0, 0);
+    driver.notify(0);
+    assert_eq!(driver.used(0).0, 1);
+    assert!(driver.interrupted());
+    driver.device.serve(0);
+    assert_eq!(driver.used(0).0, 1);
 }
 
 /// Any access by any driver: no panic, no loop without end.
