@@ -10,6 +10,7 @@ use thiserror::Error;
 use tracing::{debug, error, info, warn};
 use vm_memory::{Bytes as _, GuestAddress};
 
+use crate::backend::kvm::Flavour;
 use crate::backend::{self, BackendError, Start, VirtualMachine};
 use crate::configuration::Configuration;
 use crate::devices::Complaints;
@@ -140,6 +141,11 @@ fn run(
         milliseconds = milliseconds(begin),
         "machine made"
     );
+    if realm && machine.flavour() == Flavour::KvmCca {
+        info!(
+            "the initial measurement holds if this kernel's KVM makes Realms with the same parameters"
+        );
+    }
 
     let begin = Instant::now();
     let filled = if realm {
