@@ -104,12 +104,21 @@ impl PageSet {
     }
 
     /// Whether all these pages are in it (or none of them, with `present` false).
-    pub(crate) fn all_are(&self, mut pages: Range<usize>, present: bool) -> bool {
-        match self {
-            Self::None => !present,
-            Self::All => present,
-            Self::Some(_) => pages.all(|page| self.contains(page) == present),
+    pub(crate) fn all_are(&self, pages: Range<usize>, present: bool) -> bool {
+        self.first_other(pages, present).is_none()
+    }
+
+    /// The first of these pages that is not in it (or the first that is, with `present` false).
+    pub(crate) fn first_other(&self, mut pages: Range<usize>, present: bool) -> Option<usize> {
+        let uniform = match self {
+            Self::None => Some(false),
+            Self::All => Some(true),
+            Self::Some(_) => None,
+        };
+        if uniform == Some(present) {
+            return None;
         }
+        pages.find(|&page| self.contains(page) != present)
     }
 }
 
@@ -126,7 +135,12 @@ mod tests {
         set.set_range(1..512, true).expect("memory");
         assert!(matches!(set, PageSet::All));
         assert!(set.all_are(3..500, true) && !set.all_are(3..500, false));
+        assert_eq!(set.first_other(3..500, true), None);
+        assert_eq!(set.first_other(3..500, false), Some(3));
+        assert_eq!(set.first_other(3..3, false), None);
         set.set_range(511..512, false).expect("memory");
+        assert_eq!(set.first_other(500..512, true), Some(511));
+        assert_eq!(set.first_other(500..512, false), Some(500));
         assert_eq!(set.len(), 511);
         assert!(!set.all_are(500..512, true) && set.all_are(511..512, false));
         set.set_range(0..511, false).expect("memory");

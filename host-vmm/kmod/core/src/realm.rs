@@ -28,7 +28,7 @@ use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
 use crate::granules::GranuleError;
-use crate::host::HostError;
+use crate::host::{Host, HostError};
 use crate::pool::Page;
 use crate::rmi::{Features, RmiError};
 use crate::vgic;
@@ -224,7 +224,7 @@ impl Realm {
     }
 
     /// What it has.
-    pub fn statistics(&self) -> Statistics {
+    pub fn statistics(&self, host: &impl Host) -> Statistics {
         let mut statistics = Statistics {
             populate_nanoseconds: self.populate_nanoseconds,
             faults: self.faults,
@@ -235,6 +235,7 @@ impl Realm {
             statistics.tables += 1 << descriptor.start_order;
         }
         for region in self.slots.iter().flat_map(|slot| &slot.regions) {
+            host.rest();
             region.count(&mut statistics);
         }
         statistics

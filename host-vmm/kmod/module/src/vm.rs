@@ -164,11 +164,13 @@ pub(crate) unsafe extern "C" fn realm_vm_add_slot(
     userspace_address: u64,
 ) -> c_int {
     // SAFETY: by the contract of this function.
-    let realm = unsafe { vm(pointer).realm() };
+    let vm = unsafe { vm(pointer) };
+    // SAFETY: as above.
+    let realm = unsafe { vm.realm() };
     if size == 0 {
         return Errno::Busy.code();
     }
-    code(realm.add_slot(slot, address, size, userspace_address))
+    code(realm.add_slot(&vm.kernel(), slot, address, size, userspace_address))
 }
 
 /// `realm_vm_set_attributes`.
@@ -236,7 +238,9 @@ pub(crate) unsafe extern "C" fn realm_vm_populate(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn realm_vm_statistics(pointer: *const Vm, result: *mut Statistics) {
     // SAFETY: by the contract of this function.
-    let statistics = unsafe { vm(pointer).realm() }.statistics();
+    let vm = unsafe { vm(pointer) };
+    // SAFETY: as above.
+    let statistics = unsafe { vm.realm() }.statistics(&vm.kernel());
     let filled = Statistics {
         pages_private: statistics.pages_private,
         blocks_private: statistics.blocks_private,

@@ -27,6 +27,7 @@ impl Realm {
             self.empty_before_sharing(host, &range)?;
         }
         let result = pieces(range).try_for_each(|piece| {
+            host.rest();
             if host.interrupted() {
                 return Err(RealmError::Interrupted);
             }
@@ -94,22 +95,28 @@ impl Realm {
     }
 
     /// The first part of a range that is private, or is not.
-    pub(super) fn uniform_prefix(&self, range: Range<u64>, private: bool) -> u64 {
+    pub(super) fn uniform_prefix(
+        &self,
+        host: &impl Host,
+        range: Range<u64>,
+        private: bool,
+    ) -> Result<u64, RealmError> {
         let mut reached = range.start;
         for piece in pieces(range) {
+            host.rest();
+            if host.interrupted() {
+                return Err(RealmError::Interrupted);
+            }
             let Some(region) = self.region(piece.base) else {
                 break;
             };
             let end = piece.pages.end;
-            let differs = piece
-                .pages
-                .into_iter()
-                .find(|&number| region.private.contains(number) != private);
+            let differs = region.private.first_other(piece.pages, private);
             reached = piece.base + differs.unwrap_or(end) as u64 * crate::PAGE_SIZE;
             if differs.is_some() {
                 break;
             }
         }
-        reached
+        Ok(reached)
     }
 }

@@ -193,6 +193,10 @@ impl Realm {
             return Err(RealmError::Invalid);
         }
         for piece in pieces(range.clone()) {
+            host.rest();
+            if host.interrupted() {
+                return Err(RealmError::Interrupted);
+            }
             let region = self.region(piece.base).ok_or(RealmError::Invalid)?;
             if !region.private.all_are(piece.pages.clone(), true) {
                 return Err(RealmError::Invalid);
@@ -259,6 +263,10 @@ impl Realm {
         for slot in &mut self.slots {
             let bases = (slot.base..slot.end).step_by(usize::try_from(BLOCK_SIZE).unwrap_or(1));
             for (region, base) in slot.regions.iter_mut().zip(bases) {
+                host.rest();
+                if host.interrupted() {
+                    return Err(RealmError::Interrupted);
+                }
                 region.complete(host, rd, base)?;
             }
         }

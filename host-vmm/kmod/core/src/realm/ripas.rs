@@ -68,7 +68,7 @@ impl Realm {
             Some(slot) => slot.end.min(request.top),
             None => request.base,
         };
-        let agreed = self.uniform_prefix(request.base..end, ram);
+        let agreed = self.uniform_prefix(host, request.base..end, ram)?;
         if agreed < end && !request.asked {
             request.asked = true;
             self.note(vcpu, Some(request));
@@ -84,6 +84,7 @@ impl Realm {
         self.note(vcpu, None);
         // Where the last part of a block has followed the others, it can be one again.
         for piece in pieces(begin..request.base) {
+            host.rest();
             if let Some(region) = self.region_mut(piece.base) {
                 region.fold(host, rd, piece.base);
             }

@@ -5,10 +5,14 @@ use core::ops::Range;
 
 use super::region::Region;
 use super::{Realm, RealmError};
+use crate::host::Host;
 use crate::{BLOCK_SIZE, PAGE_SIZE};
 
 /// Slots of a Realm.
 pub const MAX_SLOTS: usize = 32;
+
+/// Regions that are set up without a look at who else wants to run.
+const REGIONS_AT_ONCE: usize = 512;
 
 /// A range of addresses with memory.
 #[derive(Debug)]
@@ -92,6 +96,7 @@ impl Realm {
     /// [`RealmError::OutOfMemory`].
     pub fn add_slot(
         &mut self,
+        host: &impl Host,
         number: u32,
         base: u64,
         size: u64,
@@ -121,7 +126,11 @@ impl Realm {
         let count = usize::try_from(size / BLOCK_SIZE).map_err(|_| RealmError::Invalid)?;
         let mut regions = Vec::new();
         regions.try_reserve_exact(count)?;
-        regions.resize_with(count, Region::new);
+        while regions.len() < count {
+            host.rest();
+            let more = (count - regions.len()).min(REGIONS_AT_ONCE);
+            regions.extend((0..more).map(|_| Region::new()));
+        }
         self.slots.try_reserve(1)?;
         let slot = Slot {
             number,

@@ -102,6 +102,7 @@ impl Realm {
         for slot in &mut self.slots {
             let bases = (slot.base..).step_by(usize::try_from(BLOCK_SIZE).unwrap_or(1));
             for (region, base) in slot.regions.iter_mut().zip(bases) {
+                host.rest();
                 region.clear(host, rd, base, shared_bit, &mut descriptor.spare);
             }
         }
@@ -139,7 +140,11 @@ impl Realm {
         }
         host.give_pages(descriptor.scratch, 0);
         let regions = self.slots.iter().flat_map(|slot| &slot.regions);
-        let unknown = regions.map(Region::granules).sum::<u64>() + self.upper_tables.len() as u64;
+        let granules = regions.map(|region| {
+            host.rest();
+            region.granules()
+        });
+        let unknown = granules.sum::<u64>() + self.upper_tables.len() as u64;
         host.with_shared(|shared| shared.pool.abandon(unknown));
         host.log(
             Severity::Error,

@@ -100,7 +100,7 @@ fn the_table_goes_with_the_last_piece() {
             insist(&guest, RAM + HALF, RAM + BLOCK, TO_RAM).await;
             off(&guest).await;
         });
-        let tables = || vm.realm().statistics().tables;
+        let tables = || vm.realm().statistics(&vm.kernel.onlooker()).tables;
         let before = tables();
         for (base, more) in [(RAM, 0), (RAM + HALF, 1)] {
             assert_eq!(thread.run(), Ok(wish(base, HALF, false)));
@@ -150,11 +150,11 @@ fn a_page_of_a_block_there_and_back() {
             off(&guest).await;
         });
         assert_eq!(thread.run(), Ok(wish(AT, 2 * PAGE, false)));
-        assert_eq!(vm.realm().statistics().blocks_private, 1);
+        assert_eq!(vm.realm().statistics(&kernel.onlooker()).blocks_private, 1);
         vm.realm()
             .set_private(&thread.cpu, AT, 2 * PAGE, false)
             .expect("shared");
-        let statistics = vm.realm().statistics();
+        let statistics = vm.realm().statistics(&kernel.onlooker());
         assert_eq!(
             (statistics.blocks_private, statistics.pages_private),
             (0, 510)
@@ -167,7 +167,7 @@ fn a_page_of_a_block_there_and_back() {
         assert_eq!(kernel.pinned(), 0);
         finish(thread);
         // Its memory was kept for it.
-        let statistics = vm.realm().statistics();
+        let statistics = vm.realm().statistics(&kernel.onlooker());
         assert_eq!(
             (statistics.blocks_private, statistics.pages_private),
             (1, 512)
@@ -188,17 +188,26 @@ fn a_whole_block_there_and_back_is_a_block_again() {
             off(&guest).await;
         });
         assert_eq!(thread.run(), Ok(wish(AT, BLOCK, false)));
-        assert_eq!(vm.realm().statistics().blocks_private, 2);
+        assert_eq!(
+            vm.realm().statistics(&vm.kernel.onlooker()).blocks_private,
+            2
+        );
         vm.realm()
             .set_private(&thread.cpu, AT, BLOCK, false)
             .expect("shared");
-        assert_eq!(vm.realm().statistics().pages_private, 512);
+        assert_eq!(
+            vm.realm().statistics(&vm.kernel.onlooker()).pages_private,
+            512
+        );
         assert_eq!(thread.run(), Ok(wish(AT, BLOCK, true)));
         vm.realm()
             .set_private(&thread.cpu, AT, BLOCK, true)
             .expect("private");
         finish(thread);
-        assert_eq!(vm.realm().statistics().blocks_private, 2);
+        assert_eq!(
+            vm.realm().statistics(&vm.kernel.onlooker()).blocks_private,
+            2
+        );
     });
 }
 
@@ -212,7 +221,10 @@ fn nothing_to_ask_for() {
             off(&guest).await;
         });
         finish(thread);
-        assert_eq!(vm.realm().statistics().blocks_private, 1);
+        assert_eq!(
+            vm.realm().statistics(&vm.kernel.onlooker()).blocks_private,
+            1
+        );
     });
 }
 
@@ -342,7 +354,7 @@ fn before_the_first_run() {
         kernel.check_guards();
         vm.start(&cpu).expect("started");
         let have = || {
-            let statistics = vm.realm().statistics();
+            let statistics = vm.realm().statistics(&kernel.onlooker());
             (statistics.pages_private, statistics.blocks_private)
         };
         assert_eq!(have(), (3, 0));

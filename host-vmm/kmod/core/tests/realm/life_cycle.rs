@@ -19,7 +19,7 @@ fn populated_blocks_are_mapped_as_blocks() {
     on_machine(|kernel| {
         let vm = Vm::new(kernel, 1);
         vm.populate(USER_PAGES).expect("populated");
-        let before = vm.realm().statistics();
+        let before = vm.realm().statistics(&kernel.onlooker());
         assert_eq!(
             (before.pages_private, before.blocks_private),
             (USER_PAGES, 0)
@@ -27,7 +27,7 @@ fn populated_blocks_are_mapped_as_blocks() {
         vm.start(&kernel.cpu()).expect("started");
         kernel.check_guards();
         assert_eq!(
-            vm.realm().statistics(),
+            vm.realm().statistics(&kernel.onlooker()),
             Statistics {
                 pages_private: 512,
                 blocks_private: 1,
@@ -69,7 +69,7 @@ fn faults_bring_whole_blocks() {
             realm.private_fault(&cpu, RAM + BLOCK + 0x1234),
             Ok(Fault::Resolved)
         );
-        let statistics = realm.statistics();
+        let statistics = realm.statistics(&kernel.onlooker());
         assert_eq!(
             (statistics.pages_private, statistics.blocks_private),
             (512, 1)
@@ -77,7 +77,7 @@ fn faults_bring_whole_blocks() {
         assert_eq!(statistics.faults, 1);
         // Another REC that was late.
         assert_eq!(realm.private_fault(&cpu, RAM + BLOCK), Ok(Fault::Resolved));
-        assert_eq!(realm.statistics().pages_private, 512);
+        assert_eq!(realm.statistics(&kernel.onlooker()).pages_private, 512);
         assert_eq!(realm.private_fault(&cpu, RAM - 1), Ok(Fault::Hopeless));
         drop(realm);
         kernel.check_guards();
@@ -97,7 +97,7 @@ fn without_touching_chunks_there_are_pages() {
             let ipa = RAM + BLOCK + page * PAGE;
             assert_eq!(vm.realm().private_fault(&cpu, ipa), Ok(Fault::Resolved));
         }
-        let statistics = vm.realm().statistics();
+        let statistics = vm.realm().statistics(&kernel.onlooker());
         assert_eq!(
             (statistics.pages_private, statistics.blocks_private),
             (602, 0)
@@ -121,9 +121,40 @@ fn all_of_a_slot_in_blocks() {
             let fault = vm.realm().private_fault(&cpu, RAM + block * BLOCK);
             assert_eq!(fault, Ok(Fault::Resolved));
         }
-        let statistics = vm.realm().statistics();
+        let statistics = vm.realm().statistics(&kernel.onlooker());
         assert_eq!(statistics.blocks_private, RAM_SIZE / BLOCK);
         vm.destroy();
+    });
+}
+
+/// The larger a Realm, the longer it takes to look at it all. Others get to run meanwhile.
+#[test]
+fn walks_over_all_memory_let_others_run() {
+    on_machine(|kernel: &Kernel<'_>| {
+        const REGIONS: u64 = 4096;
+        let cpu = kernel.onlooker();
+        let rests = |action: &mut dyn FnMut()| {
+            let before = kernel.rests();
+            action();
+            kernel.rests() - before
+        };
+        let mut realm = Realm::new(kernel.features(), 40).expect("possible");
+        let added = rests(&mut || {
+            let result = realm.add_slot(&cpu, 0, 0, REGIONS * BLOCK, USER);
+            result.expect("a slot");
+        });
+        assert_eq!(added, REGIONS / 512);
+        let counted = rests(&mut || {
+            realm.statistics(&cpu);
+        });
+        assert_eq!(counted, REGIONS);
+        for private in [false, true] {
+            let changed = rests(&mut || {
+                let result = realm.set_private(&cpu, 0, REGIONS * BLOCK, private);
+                result.expect("changed");
+            });
+            assert_eq!(changed, REGIONS);
+        }
     });
 }
 
@@ -149,18 +180,27 @@ fn what_makes_no_sense_is_refused() {
             (!0 - BLOCK + 1, 2 * BLOCK, 0),
         ] {
             assert_eq!(
-                realm.add_slot(0, base, size, user),
+                realm.add_slot(&kernel.onlooker(), 0, base, size, user),
                 invalid,
                 "{base:#x} {size:#x}"
             );
         }
-        assert_eq!(realm.add_slot(0, RAM, 2 * BLOCK, 0), Ok(()));
-        assert_eq!(realm.add_slot(0, 0, BLOCK, 0), Err(RealmError::Busy));
+        assert_eq!(
+            realm.add_slot(&kernel.onlooker(), 0, RAM, 2 * BLOCK, 0),
+            Ok(())
+        );
+        assert_eq!(
+            realm.add_slot(&kernel.onlooker(), 0, 0, BLOCK, 0),
+            Err(RealmError::Busy)
+        );
         for base in [RAM - BLOCK, RAM, RAM + BLOCK] {
-            let result = realm.add_slot(1, base, 2 * BLOCK, 0);
+            let result = realm.add_slot(&kernel.onlooker(), 1, base, 2 * BLOCK, 0);
             assert_eq!(result, Err(RealmError::Exists), "{base:#x}");
         }
-        assert_eq!(realm.add_slot(1, RAM - BLOCK, BLOCK, 0), Ok(()));
+        assert_eq!(
+            realm.add_slot(&kernel.onlooker(), 1, RAM - BLOCK, BLOCK, 0),
+            Ok(())
+        );
         let configuration = Configuration::default();
         for wrong in [
             Configuration {
@@ -237,7 +277,10 @@ fn populate_looks_at_its_arguments() {
             vm.realm().configure(&Configuration::default()),
             Err(RealmError::Busy)
         );
-        assert_eq!(vm.realm().add_slot(9, 0, BLOCK, 0), Err(RealmError::Busy));
+        assert_eq!(
+            vm.realm().add_slot(&kernel.onlooker(), 9, 0, BLOCK, 0),
+            Err(RealmError::Busy)
+        );
         assert_eq!(
             vm.realm().set_private(&cpu, RAM + BLOCK, PAGE, false),
             Ok(())
@@ -275,7 +318,9 @@ fn every_shape_and_option() {
                     personalization_value: [7; 64],
                 })
                 .expect("possible");
-            realm.add_slot(0, base, BLOCK, USER).expect("a slot");
+            realm
+                .add_slot(&kernel.onlooker(), 0, base, BLOCK, USER)
+                .expect("a slot");
             let vm = Vm::bare(kernel, realm);
             vm.add_vcpus(2);
             let populated = vm.realm().populate(&cpu, base, PAGE, USER, false);
@@ -297,9 +342,15 @@ fn slots_apart_from_each_other() {
         let mut realm = Realm::new(kernel.features(), IPA_BITS).expect("possible");
         let far = 5 << 30;
         // Not in their order.
-        realm.add_slot(7, far, BLOCK, USER).expect("a slot");
-        realm.add_slot(3, 0, 2 * BLOCK, USER).expect("a slot");
-        realm.add_slot(4, 2 * BLOCK, BLOCK, USER).expect("a slot");
+        realm
+            .add_slot(&kernel.onlooker(), 7, far, BLOCK, USER)
+            .expect("a slot");
+        realm
+            .add_slot(&kernel.onlooker(), 3, 0, 2 * BLOCK, USER)
+            .expect("a slot");
+        realm
+            .add_slot(&kernel.onlooker(), 4, 2 * BLOCK, BLOCK, USER)
+            .expect("a slot");
         let vm = Vm::bare(kernel, realm);
         vm.add_vcpus(1);
         vm.start(&cpu).expect("started");

@@ -73,6 +73,7 @@ pub(crate) struct Kernel<'m> {
     scattered: AtomicBool,
     cpus: AtomicUsize,
     time: AtomicU64,
+    rests: AtomicU64,
 }
 
 impl fmt::Debug for Kernel<'_> {
@@ -107,6 +108,7 @@ pub(crate) fn on_machine(test: impl FnOnce(&Kernel<'_>)) {
         scattered: AtomicBool::new(false),
         cpus: AtomicUsize::new(0),
         time: AtomicU64::new(0),
+        rests: AtomicU64::new(0),
     };
     test(&kernel);
     kernel.assert_clean();
@@ -119,6 +121,19 @@ impl<'m> Kernel<'m> {
             kernel: self,
             number: self.cpus.fetch_add(1, Ordering::SeqCst),
         }
+    }
+
+    /// For what calls no RMM.
+    pub(crate) const fn onlooker(&self) -> Cpu<'_, 'm> {
+        Cpu {
+            kernel: self,
+            number: 0,
+        }
+    }
+
+    /// How often others have been let run.
+    pub(crate) fn rests(&self) -> u64 {
+        self.rests.load(Ordering::SeqCst)
     }
 
     /// From now on no two chunks that the kernel gives touch each other.
@@ -403,7 +418,9 @@ impl Host for Cpu<'_, '_> {
         action(&mut self.kernel.shared())
     }
 
-    fn rest(&self) {}
+    fn rest(&self) {
+        self.kernel.rests.fetch_add(1, Ordering::SeqCst);
+    }
 
     fn interrupted(&self) -> bool {
         let mut books = self.kernel.books();

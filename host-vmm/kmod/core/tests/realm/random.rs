@@ -149,7 +149,7 @@ fn apply(kernel: &Kernel<'_>, vm: &Vm<'_, '_>, model: &mut Model, step: &Step) {
         Step::Scatter => kernel.scatter(),
     }
     kernel.check_guards();
-    let statistics = vm.realm().statistics();
+    let statistics = vm.realm().statistics(&kernel.onlooker());
     assert_eq!(kernel.pinned() as u64, statistics.pages_shared);
     let private = model.private.iter().filter(|&&private| private).count() as u64;
     assert!(statistics.pages_private <= private, "{statistics:?}");

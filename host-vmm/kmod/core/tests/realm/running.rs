@@ -75,7 +75,7 @@ fn memory_comes_when_it_is_touched() {
             off(&guest).await;
         });
         finish(thread);
-        let statistics = vm.realm().statistics();
+        let statistics = vm.realm().statistics(&vm.kernel.onlooker());
         assert_eq!((statistics.blocks_private, statistics.faults), (2, 1));
     });
 }
@@ -460,7 +460,9 @@ fn what_a_realm_cannot_go_on_from() {
 fn an_external_abort_is_nowhere() {
     on_machine(|kernel| {
         let mut realm = Realm::new(kernel.features(), IPA_BITS).expect("possible");
-        realm.add_slot(0, 0, BLOCK, USER).expect("a slot");
+        realm
+            .add_slot(&kernel.onlooker(), 0, 0, BLOCK, USER)
+            .expect("a slot");
         let vm = Vm::bare(kernel, realm);
         vm.add_vcpus(1);
         let mut thread = vm.thread(0);
@@ -475,7 +477,7 @@ fn an_external_abort_is_nowhere() {
             matches!(end, Ok(Action::Fail(Failure::Exception(_)))),
             "{end:?}"
         );
-        assert_eq!(vm.realm().statistics().pages_private, 0);
+        assert_eq!(vm.realm().statistics(&kernel.onlooker()).pages_private, 0);
         vm.destroy();
     });
 }
@@ -547,7 +549,7 @@ fn shared_memory_is_the_callers() {
         let again = vm.realm().shared_fault(&cpu, RAM + PAGE);
         assert_eq!(again, Ok(Fault::Resolved));
         assert_eq!(kernel.pinned(), 1);
-        assert_eq!(vm.realm().statistics().pages_shared, 1);
+        assert_eq!(vm.realm().statistics(&kernel.onlooker()).pages_shared, 1);
         let page = Kernel::user_page(USER + PAGE).expect("user memory");
         assert_eq!(kernel.memory.host_read(page, 1), Ok(0x77));
     });

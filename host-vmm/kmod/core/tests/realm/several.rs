@@ -90,7 +90,7 @@ fn work(kernel: &Kernel<'_>, vcpus: usize) {
             assert!(thread.join().expect("no panic") > 0);
         }
     });
-    let statistics = vm.realm().statistics();
+    let statistics = vm.realm().statistics(&kernel.onlooker());
     assert_eq!(statistics.pages_shared, 0);
     kernel.check_guards();
     vm.destroy();

@@ -36,7 +36,7 @@ pub(crate) const PC: u64 = 0x6030_0000_0010_0040;
 
 /// A VM.
 pub(crate) struct Vm<'k, 'm> {
-    kernel: &'k Kernel<'m>,
+    pub(crate) kernel: &'k Kernel<'m>,
     pub(crate) realm: Mutex<Realm>,
     pub(crate) interrupts: Mutex<Interrupts>,
     kicked: Condvar,
@@ -63,7 +63,9 @@ impl<'k, 'm> Vm<'k, 'm> {
     /// A VM with a slot and vCPUs, of which the first is on.
     pub(crate) fn new(kernel: &'k Kernel<'m>, vcpus: usize) -> Self {
         let mut realm = Realm::new(kernel.features(), IPA_BITS).expect("possible");
-        realm.add_slot(0, RAM, RAM_SIZE, USER).expect("a slot");
+        realm
+            .add_slot(&kernel.onlooker(), 0, RAM, RAM_SIZE, USER)
+            .expect("a slot");
         let vm = Self::bare(kernel, realm);
         vm.add_vcpus(vcpus);
         vm
