@@ -188,9 +188,7 @@ impl Vgic {
         if !state.separates_deactivation() {
             let count = (exit.control & gic_control::END_OF_INTERRUPT_COUNT)
                 >> gic_control::END_OF_INTERRUPT_COUNT.trailing_zeros();
-            for _ in 0..count {
-                self.end_most_urgent(vcpu, effects);
-            }
+            self.end_most_urgent(vcpu, count as usize, effects);
         }
         self.take_back(vcpu, &exit.list_registers, effects);
     }
@@ -232,14 +230,21 @@ impl Vgic {
         }
     }
 
-    /// The most urgent active interrupt without a list register has ended.
-    fn end_most_urgent(&mut self, vcpu: usize, effects: &mut Effects) {
-        let Some(wanted) = self.wanted(vcpu) else {
-            return;
-        };
-        if wanted.active.added != 0 {
-            let [first, ..] = wanted.active.keys;
-            self.end(Source::Interface(vcpu), intid_of(first), effects);
+    /// So many active interrupts without a list register have ended, the most urgent first. The queue
+    /// is looked through once for as many as there are list registers.
+    fn end_most_urgent(&mut self, vcpu: usize, mut count: usize, effects: &mut Effects) {
+        while count > 0 {
+            let Some(Wanted { active, .. }) = self.wanted(vcpu) else {
+                return;
+            };
+            let known = active.added.min(LIST_REGISTERS);
+            if known == 0 {
+                return;
+            }
+            for &key in active.keys.iter().take(known.min(count)) {
+                self.end(Source::Interface(vcpu), intid_of(key), effects);
+            }
+            count = count.saturating_sub(known);
         }
     }
 
