@@ -83,6 +83,8 @@ struct Chunk {
     order: u32,
     used: [u64; WORDS],
     lost: [u64; WORDS],
+    /// Pages that are used or lost.
+    taken: usize,
 }
 
 impl Chunk {
@@ -94,8 +96,8 @@ impl Chunk {
         self.base.wrapping_add((PAGE_SIZE) << self.order)
     }
 
-    fn idle(&self) -> bool {
-        (self.used.iter().chain(&self.lost)).all(|&word| word == 0)
+    const fn idle(&self) -> bool {
+        self.taken == 0
     }
 
     fn idle_page(&self, page: usize) -> bool {
@@ -123,6 +125,9 @@ impl Chunk {
 pub struct Pool {
     /// In ascending order.
     chunks: Vec<Chunk>,
+    /// What the chunks come to. Kept with every change, so that nobody has to go through them all
+    /// to know it.
+    tally: Counters,
     /// Pages that are handed out for ever, because nobody knows any more which they are.
     abandoned: u64,
 }
@@ -132,6 +137,11 @@ impl Pool {
     pub const fn new() -> Self {
         Self {
             chunks: Vec::new(),
+            tally: Counters {
+                owned: 0,
+                used: 0,
+                lost: 0,
+            },
             abandoned: 0,
         }
     }
@@ -149,6 +159,7 @@ impl Pool {
             order,
             used: [0; WORDS],
             lost: [0; WORDS],
+            taken: 0,
         };
         let aligned = CHUNK_ORDERS.contains(&order) && base.is_multiple_of(PAGE_SIZE << order);
         let before = index
@@ -164,6 +175,7 @@ impl Pool {
         self.chunks
             .try_reserve(1)
             .map_err(|_| PoolError::OutOfMemory)?;
+        self.tally.owned += new.pages() as u64;
         self.chunks.insert(index, new);
         Ok(())
     }
@@ -181,6 +193,17 @@ impl Pool {
             before.is_some_and(|before| before.end() == chunk.base),
             after.is_some_and(|after| after.base == chunk.end()),
         )
+    }
+
+    /// How many pages of a chunk can be handed out. Those at the edges of a run never are, so what is
+    /// taken is not among them.
+    fn room(&self, index: usize) -> usize {
+        let Some(chunk) = self.chunks.get(index) else {
+            return 0;
+        };
+        let (before, after) = self.joined(index);
+        let guards = usize::from(!before) + usize::from(!after);
+        chunk.pages().saturating_sub(chunk.taken + guards)
     }
 
     /// What can be handed out of each block of a chunk: a bit for each page.
@@ -205,6 +228,9 @@ impl Pool {
     /// Hands out a whole block.
     pub fn take_block(&mut self) -> Option<Page> {
         let (index, block) = (0..self.chunks.len()).find_map(|index| {
+            if self.room(index) < BLOCK_PAGES {
+                return None;
+            }
             let whole = |words: [u64; BLOCK_WORDS]| words.iter().all(|&word| word == !0);
             let (block, _) = self.free(index).find(|&(_, words)| whole(words))?;
             Some((index, block))
@@ -212,6 +238,8 @@ impl Pool {
         let chunk = self.chunks.get_mut(index)?;
         let words = chunk.used.iter_mut().skip(block * BLOCK_WORDS);
         words.take(BLOCK_WORDS).for_each(|word| *word = !0);
+        chunk.taken += BLOCK_PAGES;
+        self.tally.used += BLOCK_PAGES as u64;
         Some(chunk.page(block * BLOCK_PAGES))
     }
 
@@ -221,7 +249,13 @@ impl Pool {
         if order > MOST_GROUP_ORDER {
             return None;
         }
+        let pages = 1_usize << order;
         let (index, number) = (0..self.chunks.len()).find_map(|index| {
+            let room = self.room(index);
+            let whole = self.chunks.get(index).is_some_and(|it| it.pages() == room);
+            if room < pages || whole && !from_blocks {
+                return None;
+            }
             let number = self.free(index).find_map(|(block, words)| {
                 let whole = words.iter().all(|&word| word == !0);
                 if whole && !from_blocks {
@@ -234,8 +268,10 @@ impl Pool {
             Some((index, number))
         })?;
         let chunk = self.chunks.get_mut(index)?;
-        let group = (1_u64 << (1 << order)) - 1;
+        let group = (1_u64 << pages) - 1;
         *chunk.used.get_mut(number / 64)? |= group << (number % 64);
+        chunk.taken += pages;
+        self.tally.used += pages as u64;
         Some(chunk.page(number))
     }
 
@@ -273,9 +309,13 @@ impl Pool {
             return Err(PoolError::NotHandedOut);
         }
         *used &= !bit;
-        if lost && let Some(lost) = chunk.lost.get_mut(word) {
-            *lost |= bit;
+        if lost && let Some(word) = chunk.lost.get_mut(word) {
+            *word |= bit;
+        } else {
+            chunk.taken = chunk.taken.saturating_sub(1);
         }
+        self.tally.used = self.tally.used.saturating_sub(1);
+        self.tally.lost += u64::from(lost);
         Ok(())
     }
 
@@ -298,6 +338,7 @@ impl Pool {
                 .is_none_or(|after| after.base != chunk.end() || after.idle_page(0));
             if chunk.idle() && guards_none {
                 let chunk = self.chunks.remove(*from);
+                self.tally.owned = self.tally.owned.saturating_sub(chunk.pages() as u64);
                 return Some((Page(chunk.base), chunk.order));
             }
             *from += 1;
@@ -307,29 +348,18 @@ impl Pool {
 
     /// Pages that could be handed out singly.
     pub fn available(&self) -> u64 {
-        let of_chunk = |index| {
-            let words = self.free(index).flat_map(|(_, words)| words);
-            words.map(|word| u64::from(word.count_ones())).sum::<u64>()
-        };
-        (0..self.chunks.len()).map(of_chunk).sum()
+        (0..self.chunks.len())
+            .map(|index| self.room(index) as u64)
+            .sum()
     }
 
     /// How much there is.
-    pub fn counters(&self) -> Counters {
-        let count = |words: &[u64; WORDS]| -> u64 {
-            words.iter().map(|word| u64::from(word.count_ones())).sum()
-        };
-        let mut counters = Counters {
-            lost: self.abandoned,
-            ..Counters::default()
-        };
-        for chunk in &self.chunks {
-            counters.owned += chunk.pages() as u64;
-            counters.used += count(&chunk.used);
-            counters.lost += count(&chunk.lost);
+    pub const fn counters(&self) -> Counters {
+        Counters {
+            owned: self.tally.owned,
+            used: self.tally.used.saturating_sub(self.abandoned),
+            lost: self.tally.lost.saturating_add(self.abandoned),
         }
-        counters.used = counters.used.saturating_sub(self.abandoned);
-        counters
     }
 
     /// Whether a page and its neighbours are the pool's, and the page handed out or lost: the page

@@ -159,13 +159,17 @@ fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
     }
 }
 
-fn check(pool: &Pool, model: &Model) {
+fn check_counters(pool: &Pool, model: &Model) {
     let counters = Counters {
         owned: model.chunks.values().sum(),
         used: model.used.len() as u64,
         lost: model.lost.len() as u64,
     };
     assert_eq!(pool.counters(), counters);
+}
+
+fn check(pool: &Pool, model: &Model) {
+    check_counters(pool, model);
     assert_eq!(pool.available(), model.candidates(1).count() as u64);
     for &number in model.used.iter().chain(&model.lost) {
         assert!(pool.may_be_delegated(page(number)), "{number} has no guard");
@@ -181,6 +185,7 @@ proptest! {
         let mut model = Model::default();
         for step in &steps {
             apply(&mut pool, &mut model, step);
+            check_counters(&pool, &model);
         }
         check(&pool, &model);
         // Everything comes back, but for what holds a lost page or guards one.
