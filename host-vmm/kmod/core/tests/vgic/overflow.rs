@@ -89,6 +89,31 @@ fn active_ones_without_a_list_register_end() {
     }
 }
 
+/// More ends between two exits than there can be list registers.
+#[test]
+fn many_end_at_once() {
+    let priorities: Vec<u8> = (0..24).map(|number| 0xf0 - number * 8).collect();
+    for at_once in [1, 2, 15, 16, 17, 22] {
+        let mut it = machine(1, &priorities);
+        for spi in 32..56 {
+            it.spi(spi, true);
+            assert_eq!(it.acknowledge(0), Some(spi));
+            it.resume(0);
+        }
+        // The last one has the list register.
+        it.end(0, 55);
+        it.resume(0);
+        // The one before it has it then.
+        it.interface(0, |cpu| {
+            (54 - at_once..55).rev().for_each(|spi| cpu.end(spi))
+        });
+        it.resume(0);
+        let active = in_distributor(crate::machine::ISACTIVER + 4);
+        let left = (1 << (22 - at_once)) - 1;
+        assert_eq!(it.read(0, active, 4), left, "{at_once}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_watched_only_then() {
     let mut it = machine(2, &[0x80, 0x80, 0x80]);
