@@ -25,6 +25,7 @@ const STEPS: &[(&str, &str)] = &[
     ("guest kernel", "guest: up"),
     ("disk", "guest: disk"),
     ("evidence", "guest: done"),
+    ("Realm taken down", "host-vmm: ended"),
 ];
 
 /// The console for a person, and in a log.
