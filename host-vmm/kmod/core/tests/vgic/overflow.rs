@@ -105,7 +105,9 @@ fn many_end_at_once() {
         it.resume(0);
         // The one before it has it then.
         it.interface(0, |cpu| {
-            (54 - at_once..55).rev().for_each(|spi| cpu.end(spi))
+            for spi in (54 - at_once..55).rev() {
+                cpu.end(spi);
+            }
         });
         it.resume(0);
         let active = in_distributor(crate::machine::ISACTIVER + 4);
