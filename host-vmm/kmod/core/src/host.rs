@@ -74,7 +74,8 @@ pub trait Host {
     /// Takes the pool mutex for an action.
     fn with_shared<R>(&self, action: impl FnOnce(&mut Shared) -> R) -> R;
 
-    /// Lets others run. Called at least once per command of the RMM.
+    /// Lets others run. Called at least once per command of the RMM, and per block of a Realm in what
+    /// goes through all of its memory.
     fn rest(&self);
 
     /// Whether the calling thread is being killed.

@@ -12,7 +12,7 @@
 //! | [`vgic`] | the interrupt controller |
 //!
 //! Nothing here holds a lock. Whoever has a `&mut` of something has the lock that the kernel keeps for
-//! it: the pool's through [`host::Host::with_pool`], a Realm's for [`realm::Realm`], a vCPU's for
+//! it: the pool's through [`host::Host::with_shared`], a Realm's for [`realm::Realm`], a vCPU's for
 //! [`vcpu::Vcpu`], the interrupt lock of a VM for [`interrupts::Interrupts`].
 //!
 //! Memory is allocated with `try_reserve` only, so that a kernel without memory is an error to report.
