@@ -11,11 +11,12 @@ use crate::cli::{
 };
 use crate::evidence;
 use crate::hosting::{self, Amounts, Guest, Host, Screen};
-use crate::log::{LogFolder, TestLog as _};
+use crate::log::{LogFolder, TestLog};
 use crate::machine::{Clock, Machine};
 use crate::owner::Owner;
-use crate::session::Emulator as _;
+use crate::session::{Emulator as _, Session};
 use crate::show::Terminal;
+use crate::suite::{Limits, Observer, Report};
 use crate::systems::{self, GuestParts, HostParts, System};
 
 /// Puts the guest together.
@@ -127,28 +128,17 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, CommandError> {
 
 /// Runs Realms on a Debian host and checks what comes of them.
 pub(super) fn realms(args: &RealmsArgs) -> Result<Status, CommandError> {
-    let start = Instant::now();
-    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
-    let mut machine = hosting_machine(&args.machine, &args.systems)?;
-    let mut terminal = Terminal::new(&args.label, true, false);
-    let mut session = machine.start(hosting::COMMAND_LINE)?;
-    log.session_started();
-    let limits = args.machine.limits();
-    let report = hosting::check(session.as_mut(), limits, &mut log, &mut terminal);
-    terminal.finish();
-    let seconds = start.elapsed().as_secs_f64();
-    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+    let record = args.record.as_deref();
+    check_host(
+        &args.machine,
+        &args.systems,
+        (&args.label, record),
+        hosting::check,
+    )
 }
 
 /// Uses a Debian host long and roughly.
 pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
-    let start = Instant::now();
-    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
-    let mut machine = hosting_machine(&args.machine, &args.systems)?;
-    let mut terminal = Terminal::new(&args.label, true, false);
-    let mut session = machine.start(hosting::COMMAND_LINE)?;
-    log.session_started();
-    let limits = args.machine.limits();
     let amounts = Amounts {
         launches: args.launches,
         kills: args.kills,
@@ -157,10 +147,31 @@ pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
         hotplugs: args.hotplugs,
         hostile: args.hostile,
     };
-    let report = hosting::soak(session.as_mut(), limits, amounts, &mut log, &mut terminal);
+    let record = args.record.as_deref();
+    check_host(
+        &args.machine,
+        &args.systems,
+        (&args.label, record),
+        |session, limits, log, observer| hosting::soak(session, limits, amounts, log, observer),
+    )
+}
+
+/// Boots the host, runs checks of it, and leaves their count under a name and in a record.
+fn check_host(
+    machine: &MachineArgs,
+    systems: &SystemArgs,
+    (label, record): (&str, Option<&Path>),
+    checks: impl FnOnce(&mut dyn Session, Limits, &mut dyn TestLog, &mut dyn Observer) -> Report,
+) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&machine.logs.join(label))?;
+    let mut terminal = Terminal::new(label, true, false);
+    let mut session = hosting_machine(machine, systems)?.start(hosting::COMMAND_LINE)?;
+    log.session_started();
+    let report = checks(session.as_mut(), machine.limits(), &mut log, &mut terminal);
     terminal.finish();
     let seconds = start.elapsed().as_secs_f64();
-    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+    conclude(&report, label, record, seconds, true)
 }
 
 /// The program that was asked for, or the one beside this program.
