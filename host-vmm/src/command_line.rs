@@ -12,10 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::configuration::{
     Backend, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
-    HashAlgorithm, MemorySize, OnReset, PERSONALIZATION_BYTES, PersonalizationValue, RealmOptions,
-    VIRTIO_CONSOLE_COMMAND_LINE,
+    HashAlgorithm, MemorySize, Net, OnReset, PERSONALIZATION_BYTES, PersonalizationValue,
+    RealmOptions, Rng, VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
 use crate::error::{Error, OptionError};
+
+mod devices;
 
 /// Runs Realms and ordinary virtual machines on an arm64 Linux host.
 #[derive(Parser, Debug)]
@@ -151,16 +153,37 @@ pub struct MachineArguments {
     #[arg(
         long = "disk",
         value_name = "FILE[,readonly]",
-        value_parser = OsStringValueParser::new().map(|text| disk(&text))
+        value_parser = OsStringValueParser::new().map(|text| devices::disk(&text))
     )]
     pub disks: Vec<Disk>,
+    /// A network interface by a tap interface of the host: tap=NAME[,mac=ADDRESS]; can be given
+    /// several times
+    #[arg(
+        long = "net",
+        value_name = "tap=NAME[,mac=ADDRESS]",
+        value_parser = devices::net,
+        hide = true
+    )]
+    pub nets: Vec<Net>,
+    /// Sockets between guest and host, by a Unix socket
+    #[arg(
+        long = "vsock",
+        value_name = "cid=NUMBER,socket=PATH",
+        value_parser = devices::vsock,
+        hide = true
+    )]
+    pub vsocks: Vec<Vsock>,
+    /// A device for random numbers
+    #[arg(long, hide = true)]
+    pub rng: bool,
     /// Where the serial port goes: terminal, none or file=PATH [default: terminal, unless the
     /// virtio console is there]
-    #[arg(long, value_name = "WHERE", value_parser = console_end)]
+    #[arg(long, value_name = "WHERE", value_parser = devices::console_end)]
     pub serial: Option<ConsoleEnd>,
-    /// Adds a virtio console (hvc0), and says where it goes: terminal, none or file=PATH
-    #[arg(long, value_name = "WHERE", value_parser = console_end)]
-    pub virtio_console: Option<ConsoleEnd>,
+    /// Adds a virtio console (hvc0), and says where it goes: terminal, none or file=PATH; can be
+    /// given several times
+    #[arg(long = "virtio-console", value_name = "WHERE", value_parser = devices::console_end)]
+    pub consoles: Vec<ConsoleEnd>,
     /// By what the machine is run
     #[arg(long, value_enum, value_name = "NAME", default_value_t = BackendName::Auto)]
     pub backend: BackendName,
@@ -245,8 +268,7 @@ impl MachineArguments {
     pub fn configuration(self, realm: bool) -> Result<Configuration, Error> {
         let backend = self.backend.checked(realm)?;
         let options = self.realm_arguments.options(realm)?;
-        let terminal = Some(ConsoleEnd::Terminal);
-        let virtio_has_terminal = self.virtio_console == terminal;
+        let virtio_has_terminal = self.consoles.contains(&ConsoleEnd::Terminal);
         let serial = self.serial.unwrap_or(if virtio_has_terminal {
             ConsoleEnd::Nowhere
         } else {
@@ -270,7 +292,10 @@ impl MachineArguments {
             cpus: self.cpus,
             disks: self.disks,
             serial,
-            virtio_console: self.virtio_console,
+            nets: self.nets,
+            vsocks: self.vsocks,
+            rng: self.rng.then_some(Rng),
+            consoles: self.consoles,
             backend,
             device_nodes: DeviceNodes {
                 realm: self.realm_device,
@@ -345,30 +370,6 @@ impl RealmArguments {
             breakpoints: encoded(self.breakpoints, least.breakpoints),
             watchpoints: encoded(self.watchpoints, least.watchpoints),
         }))
-    }
-}
-
-/// `PATH` or `PATH,readonly`.
-fn disk(text: &OsStr) -> Disk {
-    let (path, read_only) = match text.as_bytes().strip_suffix(b",readonly") {
-        Some(path) => (path, true),
-        None => (text.as_bytes(), false),
-    };
-    Disk {
-        path: Path::new(OsStr::from_bytes(path)).to_owned(),
-        read_only,
-    }
-}
-
-/// `terminal`, `none` or `file=PATH`.
-fn console_end(text: &str) -> Result<ConsoleEnd, &'static str> {
-    match text {
-        "terminal" => Ok(ConsoleEnd::Terminal),
-        "none" => Ok(ConsoleEnd::Nowhere),
-        _ => match text.strip_prefix("file=") {
-            Some(path) if !path.is_empty() => Ok(ConsoleEnd::File(path.into())),
-            _ => Err("write terminal, none or file=PATH"),
-        },
     }
 }
 

@@ -10,9 +10,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::kvm::Flavour;
 use super::{BackendError, Exit, Start, Vcpu, VirtualMachine, Visibility};
-use crate::configuration::{
-    Backend, Configuration, ConsoleEnd, CpuCount, DeviceNodes, MemorySize, OnReset, RealmOptions,
-};
+use crate::configuration::{Configuration, CpuCount, MemorySize, RealmOptions};
 use crate::devices::lock;
 use crate::layout::{Layout, Range, Spi};
 use crate::sys::memory::Ram;
@@ -225,17 +223,9 @@ pub(crate) fn configuration(realm: bool) -> (TempDir, Configuration) {
     let configuration = Configuration {
         name: "test".into(),
         realm: realm.then(RealmOptions::default),
-        kernel,
-        initrd: None,
-        command_line: "console=ttyS0".into(),
         memory: MemorySize::new(16 << 20).unwrap(),
         cpus: CpuCount::new(2).unwrap(),
-        disks: Vec::new(),
-        serial: ConsoleEnd::Nowhere,
-        virtio_console: None,
-        backend: Backend::Auto,
-        device_nodes: DeviceNodes::default(),
-        on_reset: OnReset::Restart,
+        ..Configuration::new(kernel)
     };
     (folder, configuration)
 }

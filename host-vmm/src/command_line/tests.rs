@@ -37,7 +37,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(machine.memory.bytes(), 512 << 20);
     assert_eq!(machine.cpus.get(), 1);
     assert_eq!(machine.serial, ConsoleEnd::Terminal);
-    assert_eq!(machine.virtio_console, None);
+    assert_eq!(machine.consoles, []);
     assert_eq!(machine.backend, Backend::Auto);
     assert_eq!(machine.device_nodes, DeviceNodes::default());
     assert_eq!(machine.on_reset, OnReset::Restart);
@@ -91,10 +91,11 @@ fn a_realm_with_everything() {
     let disk = |path: &str, read_only| Disk {
         path: path.into(),
         read_only,
+        direct: false,
     };
     assert_eq!(machine.disks, [disk("a.img", false), disk("b,c.img", true)]);
     assert_eq!(machine.serial, ConsoleEnd::File("log".into()));
-    assert_eq!(machine.virtio_console, Some(ConsoleEnd::Terminal));
+    assert_eq!(machine.consoles, [ConsoleEnd::Terminal]);
     assert_eq!(machine.backend, Backend::Module);
     assert_eq!(machine.device_nodes.realm, Path::new("/dev/other"));
     assert_eq!(machine.on_reset, OnReset::Exit);
@@ -196,6 +197,13 @@ fn values_that_are_none() {
         &["--cpus", "0"],
         &["--cpus", "513"],
         &["--serial", "tty"],
+        &["--net", "tap0"],
+        &["--net", "mac=52:54:00:12:34:56"],
+        &["--net", "tap=a,tap=b"],
+        &["--net", "tap=a,mac=52"],
+        &["--vsock", "cid=3"],
+        &["--vsock", "cid=2,socket=s"],
+        &["--vsock", "cid=3,socket="],
         &["--serial", "file="],
         &["--virtio-console", ""],
         &["--hash", "sha-384"],
@@ -225,4 +233,20 @@ fn there_are_as_many_devices_as_slots() {
         refused(&disks(32)),
         Error::Configuration(ConfigurationError::TooManyDevices)
     ));
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    for line in [
+        &["--net", "tap=tap0,mac=52:54:00:12:34:56"][..],
+        &["--vsock", "cid=3,socket=a,b"],
+        &["--rng"],
+        &["--disk", "d,direct,readonly"],
+    ] {
+        let text = refused(line).to_string();
+        assert!(
+            text.starts_with("this version of host-vmm has no code for "),
+            "{text}"
+        );
+    }
 }

@@ -4,30 +4,22 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 
 use super::*;
-use crate::configuration::{
-    Backend, ConsoleEnd, CpuCount, DeviceNodes, Disk, MemorySize, OnReset, RealmOptions,
-};
+use crate::configuration::{ConsoleEnd, CpuCount, Disk, RealmOptions};
 
 fn configuration(realm: bool, cpus: u32, disks: usize) -> Configuration {
     Configuration {
-        name: "test".into(),
         realm: realm.then(RealmOptions::default),
-        kernel: "kernel".into(),
-        initrd: None,
         command_line: "console=ttyS0 root=/dev/vda".into(),
-        memory: MemorySize::new(512 << 20).unwrap(),
         cpus: CpuCount::new(cpus).unwrap(),
         disks: (0..disks)
             .map(|number| Disk {
                 path: number.to_string().into(),
                 read_only: false,
+                direct: false,
             })
             .collect(),
-        serial: ConsoleEnd::Terminal,
-        virtio_console: Some(ConsoleEnd::Nowhere),
-        backend: Backend::Auto,
-        device_nodes: DeviceNodes::default(),
-        on_reset: OnReset::Restart,
+        consoles: vec![ConsoleEnd::Nowhere],
+        ..Configuration::new("kernel".into())
     }
 }
 

@@ -3,9 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::configuration::{
-    Backend, ConsoleEnd, CpuCount, DeviceNodes, MemorySize, OnReset, RealmOptions,
-};
+use crate::configuration::{CpuCount, MemorySize, RealmOptions};
 use crate::test_kernel::TestKernel;
 
 /// A folder with a kernel and an initial RAM disk, and a machine of them.
@@ -24,19 +22,11 @@ impl Files {
             fs::write(&initrd_path, initrd).unwrap();
         }
         let configuration = Configuration {
-            name: "test".into(),
             realm: Some(RealmOptions::default()),
-            kernel: kernel_path,
             initrd: initrd.map(|_| initrd_path),
-            command_line: "console=ttyS0".into(),
             memory: MemorySize::new(16 << 20).unwrap(),
             cpus: CpuCount::new(2).unwrap(),
-            disks: Vec::new(),
-            serial: ConsoleEnd::Nowhere,
-            virtio_console: None,
-            backend: Backend::Auto,
-            device_nodes: DeviceNodes::default(),
-            on_reset: OnReset::Restart,
+            ..Configuration::new(kernel_path)
         };
         Self {
             folder,

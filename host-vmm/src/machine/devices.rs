@@ -10,7 +10,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::MachineError;
 use super::control::Control;
 use crate::backend::{BackendError, VirtualMachine};
-use crate::configuration::{Configuration, ConsoleEnd, Disk, VirtioDevice};
+use crate::configuration::{Configuration, ConsoleEnd, Disk, Unbuilt, VirtioDevice};
 use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
 use crate::devices::virtio::block::Block;
 use crate::devices::virtio::console::Console;
@@ -53,6 +53,10 @@ impl Devices {
             match device {
                 VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
                 VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram, control)?,
+                // The configuration has been refused before.
+                VirtioDevice::Net(_) => return Err(not_built(Unbuilt::Net)),
+                VirtioDevice::Vsock(_) => return Err(not_built(Unbuilt::Vsock)),
+                VirtioDevice::Rng(_) => return Err(not_built(Unbuilt::Rng)),
             }
         }
         Ok(devices)
@@ -148,6 +152,10 @@ impl Devices {
         let input = Input::standard(sink, room, leave).map_err(MachineError::Terminal)?;
         Ok(Some(input))
     }
+}
+
+fn not_built(what: Unbuilt) -> MachineError {
+    io::Error::other(format!("no code for {what}")).into()
 }
 
 /// Writes to an event.

@@ -52,7 +52,7 @@ fn descriptors() -> usize {
 #[test]
 fn a_realm_is_made_in_the_order_of_its_measurement() {
     let (_folder, mut configuration) = configuration(true);
-    configuration.virtio_console = Some(ConsoleEnd::Nowhere);
+    configuration.consoles = vec![ConsoleEnd::Nowhere];
     let prepared = Prepared::new(&configuration).unwrap();
     let (result, log) = run_scripts(&configuration, vec![vec![Step::PowerOff]]);
     assert_eq!(result.unwrap(), Ending::PoweredOff);
@@ -266,7 +266,7 @@ fn a_console_that_nobody_reads_from_does_not_keep_vcpus() {
 #[test]
 fn a_launch_that_fails_anywhere_says_so() {
     let (_folder, mut configuration) = configuration(true);
-    configuration.virtio_console = Some(ConsoleEnd::Nowhere);
+    configuration.consoles = vec![ConsoleEnd::Nowhere];
     for call in [
         "ram",
         "vcpu",
@@ -288,6 +288,7 @@ fn files_that_cannot_be_used_are_named() {
     configuration.disks = vec![Disk {
         path: folder.path().join("absent.img"),
         read_only: false,
+        direct: false,
     }];
     let (result, _) = run_scripts(&configuration, Vec::new());
     let message = result.unwrap_err().to_string();
@@ -319,13 +320,14 @@ fn the_serial_port_writes_to_its_file() {
 #[test]
 fn each_virtio_slot_has_its_device() {
     let (folder, mut configuration) = configuration(true);
-    configuration.virtio_console = Some(ConsoleEnd::Nowhere);
+    configuration.consoles = vec![ConsoleEnd::Nowhere];
     for name in ["a", "b"] {
         let path = folder.path().join(name);
         fs::write(&path, [0; 1024]).unwrap();
         configuration.disks.push(Disk {
             path,
             read_only: name == "b",
+            direct: false,
         });
     }
     let script = vec![
@@ -354,8 +356,9 @@ fn nothing_is_left_behind() {
     configuration.disks.push(Disk {
         path,
         read_only: false,
+        direct: false,
     });
-    configuration.virtio_console = Some(ConsoleEnd::Nowhere);
+    configuration.consoles = vec![ConsoleEnd::Nowhere];
     configuration.serial = ConsoleEnd::File(folder.path().join("serial.log"));
     let once = || {
         let range = Range::new(0x8000_0000, 0x1000);

@@ -1,0 +1,250 @@
+//! Devices of a machine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::ConfigurationError;
+
+/// Devices and options that are described here and that this version has no code for: they are
+/// refused, and not left out. Whoever builds one takes it off this list.
+pub const NOT_BUILT: &[Unbuilt] = &[
+    Unbuilt::Net,
+    Unbuilt::Vsock,
+    Unbuilt::Rng,
+    Unbuilt::DirectAccess,
+];
+
+/// What can be missing of devices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unbuilt {
+    /// Network interfaces.
+    Net,
+    /// Sockets between guest and host.
+    Vsock,
+    /// Random numbers.
+    Rng,
+    /// Disks that are accessed without the host's page cache.
+    DirectAccess,
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Net => "network interfaces",
+            Self::Vsock => "sockets between guest and host (vsock)",
+            Self::Rng => "a device for random numbers",
+            Self::DirectAccess => "direct access to disks",
+        })
+    }
+}
+
+/// What a virtio-mmio slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VirtioDevice<'a> {
+    /// A console.
+    Console(&'a ConsoleEnd),
+    /// A disk.
+    Disk(&'a Disk),
+    /// A network interface.
+    Net(&'a Net),
+    /// Sockets between guest and host.
+    Vsock(&'a Vsock),
+    /// Random numbers.
+    Rng(&'a Rng),
+}
+
+/// Where the other end of a guest's console is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConsoleEnd {
+    /// Standard input and output of this process; one console at most.
+    Terminal,
+    /// Output is appended to a file, and there is no input.
+    File(PathBuf),
+    /// Output is thrown away, and there is no input.
+    Nowhere,
+}
+
+/// A disk of the guest: a file, or a block device of the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The guest cannot write to it.
+    pub read_only: bool,
+    /// Its content does not go through the host's page cache.
+    pub direct: bool,
+}
+
+/// A network interface of the guest, whose other end is a tap interface of the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Net {
+    /// The tap interface.
+    pub tap: InterfaceName,
+    /// The guest's address; `None` is one that follows from the machine's name and the device's
+    /// number.
+    pub mac: Option<MacAddress>,
+}
+
+/// Sockets between guest and host. Connections of the host come in by a Unix socket, those of the
+/// guest go to sockets whose paths have `_` and the port behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vsock {
+    /// The guest's address.
+    pub cid: GuestCid,
+    /// The Unix socket.
+    pub socket: PathBuf,
+}
+
+/// Random numbers of the host for the guest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rng;
+
+/// Name of a network interface of the host: 1 to 15 bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = ConfigurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // What Linux takes, and no `%`, of which it would make a number.
+        let usable = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
+        let fits = (1..=15).contains(&text.len()) && text != "." && text != "..";
+        if fits && text.bytes().all(usable) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ConfigurationError::InterfaceName)
+        }
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Address of a network interface: not a group's, and not zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MacAddress([u8; 6]);
+
+impl MacAddress {
+    /// Its bytes.
+    pub const fn bytes(self) -> [u8; 6] {
+        self.0
+    }
+}
+
+impl FromStr for MacAddress {
+    type Err = ConfigurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            *byte = parts
+                .next()
+                .filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+                .and_then(|part| u8::from_str_radix(part, 16).ok())
+                .ok_or(ConfigurationError::MacAddress)?;
+        }
+        if parts.next().is_some() || bytes[0] & 1 != 0 || bytes == [0; 6] {
+            return Err(ConfigurationError::MacAddress);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|byte| write!(f, ":{byte:02x}"))
+    }
+}
+
+/// Address of a guest's sockets: 3 to 2³² − 2. Those below are the hypervisor's, the loopback's and
+/// the host's, the one above means any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GuestCid(u32);
+
+impl GuestCid {
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for GuestCid {
+    type Err = ConfigurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let cid = text.parse().ok();
+        let cid = cid.filter(|cid| (3..u32::MAX).contains(cid));
+        cid.map(Self).ok_or(ConfigurationError::GuestCid)
+    }
+}
+
+impl fmt::Display for GuestCid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_interfaces() {
+        let parse = |text: &str| text.parse::<InterfaceName>().map(|name| name.to_string());
+        for name in ["tap0", "a", "fifteen-bytes.1"] {
+            assert_eq!(parse(name).unwrap(), name);
+        }
+        for text in ["", "sixteen-bytes-12", "..", "a/b", "tap%d", "a b", "täp"] {
+            assert_eq!(
+                parse(text),
+                Err(ConfigurationError::InterfaceName),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_of_interfaces() {
+        let parse = |text: &str| text.parse::<MacAddress>();
+        let address = parse("52:54:00:0A:bc:01").unwrap();
+        assert_eq!(address.bytes(), [0x52, 0x54, 0, 0x0a, 0xbc, 1]);
+        assert_eq!(address.to_string(), "52:54:00:0a:bc:01");
+        for text in [
+            "",
+            "00:00:00:00:00:00",
+            "01:00:00:00:00:00",
+            "52:54:00:0a:bc",
+            "52:54:00:0a:bc:01:02",
+            "52-54-00-0a-bc-01",
+            "5:54:00:0a:bc:01",
+            "+2:54:00:0a:bc:01",
+        ] {
+            assert_eq!(parse(text), Err(ConfigurationError::MacAddress), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_sockets() {
+        let parse = |text: &str| text.parse().map(GuestCid::get);
+        assert_eq!(parse("3"), Ok(3));
+        assert_eq!(parse("4294967294"), Ok(u32::MAX - 1));
+        for text in ["", "2", "4294967295", "-3", "x"] {
+            assert_eq!(parse(text), Err(ConfigurationError::GuestCid), "{text}");
+        }
+    }
+}
