@@ -21,4 +21,45 @@
 #error "the Rust half of the module has no landing pads for indirect branches"
 #endif
 
+/*
+ * What a thread has to see to before a guest runs: other threads, its end, work that others have left with
+ * it. KVM of this kernel does it by the same function, which KVM brings into the kernel and which is there
+ * for modules.
+ */
+#if __has_include(<linux/entry-virt.h>)
+
+#include <linux/entry-virt.h>
+
+#ifndef CONFIG_VIRT_XFER_TO_GUEST_WORK
+#error "the Realm kernel module needs a kernel with KVM"
+#endif
+
+static inline int compat_handle_guest_work(void)
+{
+	return xfer_to_guest_mode_handle_work();
+}
+
+#else
+
+#include <linux/entry-kvm.h>
+#include <linux/kvm_host.h>
+
+#ifndef CONFIG_KVM_XFER_TO_GUEST_WORK
+#error "the Realm kernel module needs a kernel with KVM"
+#endif
+
+/*
+ * Before 6.18 it notes a signal in a vCPU of KVM's: it counts it and writes the reason of the exit. Nobody
+ * reads them from this one, so all threads write to the same.
+ */
+static inline int compat_handle_guest_work(void)
+{
+	static struct kvm_run run;
+	static struct kvm_vcpu nobody = { .run = &run };
+
+	return xfer_to_guest_mode_handle_work(&nobody);
+}
+
+#endif
+
 #endif

@@ -61,36 +61,37 @@ static noinstr u64 vcpu_enter_rec(u64 rec, u64 run)
 	return registers.a0;
 }
 
-/* Whether the thread has something to see to that only its return to user space brings. */
-static bool vcpu_must_leave(struct host_vcpu *vcpu)
+/*
+ * Sees to whatever the thread owes the kernel, as KVM does it: lets others run, and does the work that its
+ * return to user space would bring. An error for what only user space, or its end, can see to.
+ */
+static int vcpu_see_to_work(struct host_vcpu *vcpu)
 {
-	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME) ||
-	       READ_ONCE(vcpu->vm->stopping);
-}
+	int error = 0;
 
-static int vcpu_leave_reason(struct host_vcpu *vcpu)
-{
-	return READ_ONCE(vcpu->vm->stopping) ? -ESHUTDOWN : -EINTR;
+	if (__xfer_to_guest_mode_work_pending())
+		error = compat_handle_guest_work();
+	return READ_ONCE(vcpu->vm->stopping) ? -ESHUTDOWN : error;
 }
 
 /*
- * One round: what Rust wants to do, and if that is to enter the REC, what comes of it. From the look at
- * signals until the Realm runs there are no interrupts: a kick in between waits as an interrupt, and the
+ * One round: what Rust wants to do, and if that is to enter the REC, what comes of it. From the last look
+ * at work until the Realm runs there are no interrupts: a kick in between waits as an interrupt, and the
  * REC exits as soon as it is entered.
  */
 static int vcpu_round(struct host_vcpu *vcpu, struct realm_action *action)
 {
+	int error;
 	u64 x0;
 
 	cond_resched();
+	error = vcpu_see_to_work(vcpu);
+	if (error)
+		return error;
 	preempt_disable();
 	local_irq_disable();
-	if (vcpu_must_leave(vcpu)) {
-		local_irq_enable();
-		preempt_enable();
-		return vcpu_leave_reason(vcpu);
-	}
-	if (need_resched()) {
+	/* It may have come since; then once more. */
+	if (xfer_to_guest_mode_work_pending() || READ_ONCE(vcpu->vm->stopping)) {
 		local_irq_enable();
 		preempt_enable();
 		action->kind = REALM_ACTION_RUN;
@@ -140,10 +141,17 @@ static int vcpu_wait(struct host_vcpu *vcpu)
 		now = __arch_counter_get_cntpct();
 		if (realm_vcpu_poll(vcpu->core, now, &deadline))
 			break;
-		if (vcpu_must_leave(vcpu)) {
-			result = vcpu_leave_reason(vcpu);
+		if (READ_ONCE(vcpu->vm->stopping)) {
+			result = -ESHUTDOWN;
 			break;
 		}
+		if (signal_pending(current)) {
+			result = -EINTR;
+			break;
+		}
+		/* Work that the next round sees to. */
+		if (test_thread_flag(TIF_NOTIFY_RESUME))
+			break;
 		if (deadline == U64_MAX) {
 			schedule();
 		} else {
