@@ -8,6 +8,7 @@
 #include <linux/page-flags.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -81,6 +82,34 @@ int realm_host_copy_from_user(__u64 physical, __u64 source)
 	return copy_from_user(phys_to_virt(physical), (void __user *)source, PAGE_SIZE) ? -EFAULT : 0;
 }
 
+/*
+ * Pinned pages count for the user and not for the process: who forks may not have more of them. The limit
+ * is the same that io_uring, VFIO and iommufd count in.
+ */
+static int account_pin(struct host_vm *vm)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	long count;
+
+	if (vm->user) {
+		count = atomic_long_read(&vm->user->locked_vm);
+		do {
+			if (count < 0 || (unsigned long)count >= limit)
+				return -ENOMEM;
+		} while (!atomic_long_try_cmpxchg(&vm->user->locked_vm, &count, count + 1));
+	}
+	/* For people only: VmPin in /proc/PID/status. */
+	atomic64_inc(&vm->mm->pinned_vm);
+	return 0;
+}
+
+static void unaccount_pin(struct host_vm *vm)
+{
+	if (vm->user)
+		atomic_long_dec(&vm->user->locked_vm);
+	atomic64_dec(&vm->mm->pinned_vm);
+}
+
 int realm_host_pin(void *context, __u64 address, __u64 *physical)
 {
 	struct host_vm *vm = context;
@@ -89,12 +118,12 @@ int realm_host_pin(void *context, __u64 address, __u64 *physical)
 
 	if (current->mm != vm->mm)
 		return -EFAULT;
-	result = account_locked_vm(vm->mm, 1, true);
+	result = account_pin(vm);
 	if (result)
 		return result;
 	result = pin_user_pages_fast(address, 1, FOLL_WRITE | FOLL_LONGTERM, &page);
 	if (result != 1) {
-		account_locked_vm(vm->mm, 1, false);
+		unaccount_pin(vm);
 		return result == -ENOMEM ? -ENOMEM : -EFAULT;
 	}
 	*physical = page_to_phys(page);
@@ -108,7 +137,7 @@ void realm_host_unpin(void *context, __u64 physical)
 
 	/* The Realm may have written to it whenever it liked. */
 	unpin_user_pages_dirty_lock(&page, 1, true);
-	account_locked_vm(vm->mm, 1, false);
+	unaccount_pin(vm);
 }
 
 void realm_host_lock_pool(void)

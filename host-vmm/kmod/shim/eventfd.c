@@ -87,7 +87,6 @@ static void irqfd_leave(struct host_irqfd *irqfd)
 	if (irqfd->ended)
 		return;
 	irqfd->ended = true;
-	irqfd->vm->irqfd_count--;
 	list_del_rcu(&irqfd->link);
 	queue_work(irqfd_ends, &irqfd->end);
 }
@@ -148,6 +147,10 @@ static void irqfd_end(struct work_struct *work)
 		mutex_unlock(&vm->eventfds_lock);
 	}
 	irqfd_free(irqfd);
+	/* Only now: else there would be no limit to those that wait for this worker. */
+	spin_lock_irq(&vm->irqfds_lock);
+	vm->irqfd_count--;
+	spin_unlock_irq(&vm->irqfds_lock);
 }
 
 /* Rust, with the interrupt lock held: what eventfds do must wait until it is not. */

@@ -40,14 +40,17 @@
 struct file;
 struct mm_struct;
 struct task_struct;
+struct user_struct;
 
 struct host_vm {
 	struct kref refs;
 	struct list_head link;
 	/* The process that has made the VM; calls of others are refused. */
 	struct mm_struct *mm;
+	/* Whose limit of locked memory its pinned pages count in; NULL where none holds (CAP_IPC_LOCK). */
+	struct user_struct *user;
 	struct rw_semaphore life;
-	/* Nothing runs any more, because the machine goes down. */
+	/* No call begins any more, because the machine goes down. */
 	bool stopping;
 	struct mutex lock;
 	raw_spinlock_t interrupts;
@@ -60,6 +63,7 @@ struct host_vm {
 
 	spinlock_t irqfds_lock;
 	struct list_head irqfds;
+	/* Those that have left the list and are not yet freed as well. */
 	unsigned int irqfd_count;
 	struct irq_work resample;
 	struct mutex eventfds_lock;

@@ -299,7 +299,7 @@ static int vcpu_run(struct host_vcpu *vcpu)
 		return -EINTR;
 	}
 	rcu_assign_pointer(vcpu->task, current);
-	/* Before the look at `stopping`; pairs with host_vm_stop(). */
+	/* Before the look at `stopping`; pairs with host_vm_interrupt(). */
 	smp_mb();
 	error = vcpu_loop(vcpu);
 	RCU_INIT_POINTER(vcpu->task, NULL);

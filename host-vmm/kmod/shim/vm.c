@@ -3,16 +3,19 @@
 #define pr_fmt(fmt) "realm: " fmt
 
 #include <linux/anon_inodes.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "host.h"
 
-/* How long the end of the machine waits for a VM. */
+/* How long the end of the machine waits, all in all, for VMs that are held up by their own processes. */
 #define STOP_LIMIT (30 * HZ)
 
 LIST_HEAD(host_vms);
@@ -23,7 +26,10 @@ void host_vm_get(struct host_vm *vm)
 	kref_get(&vm->refs);
 }
 
-/* Ends the Realm. Nobody else uses the VM, or ever will but to let go of it. */
+/*
+ * Ends the Realm, if it has not ended. With host_vm.life held for writing: nobody else uses the VM, or ever
+ * will but to let go of it.
+ */
 static void host_vm_end(struct host_vm *vm)
 {
 	unsigned int index;
@@ -40,7 +46,7 @@ static void host_vm_end(struct host_vm *vm)
 		}
 	}
 	realm_vm_destroy(vm->core);
-	vm->core = NULL;
+	WRITE_ONCE(vm->core, NULL);
 	host_memory_end(vm);
 }
 
@@ -52,6 +58,8 @@ static void host_vm_free(struct host_vm *vm)
 		if (vm->vcpus[index])
 			host_vcpu_free(vm->vcpus[index]);
 	kvfree(vm->vcpus);
+	if (vm->user)
+		free_uid(vm->user);
 	mmdrop(vm->mm);
 	kfree(vm);
 }
@@ -60,7 +68,10 @@ static void host_vm_release(struct kref *refs)
 {
 	struct host_vm *vm = container_of(refs, struct host_vm, refs);
 
+	/* For the sake of host_vm_stop_all() alone. */
+	down_write(&vm->life);
 	host_vm_end(vm);
+	up_write(&vm->life);
 	/* Only now, because a VM in the list keeps the machine from going to sleep. */
 	mutex_lock(&host_vms_lock);
 	list_del(&vm->link);
@@ -83,6 +94,9 @@ int host_vm_enter(struct host_vm *vm)
 
 	if (vm->mm != current->mm)
 		return -EIO;
+	/* Whoever waits to end the VM is not kept waiting by those who come late. */
+	if (READ_ONCE(vm->stopping))
+		return -ESHUTDOWN;
 	error = down_read_killable(&vm->life);
 	if (error)
 		return error;
@@ -117,67 +131,55 @@ static void host_vm_interrupt(struct host_vm *vm)
 }
 
 /*
- * Ends the Realm as soon as nobody is in a call on it. A call may be held up by a page of its caller that
- * somebody else provides; the machine does not wait for that for ever.
+ * Ends all Realms that nobody is in a call on; gives the number of those that are left. With host_vms_lock
+ * held, so that none of the VMs goes away meanwhile.
  */
-static void host_vm_stop(struct host_vm *vm)
-{
-	unsigned long deadline = jiffies + STOP_LIMIT;
-
-	host_vm_interrupt(vm);
-	while (!down_write_trylock(&vm->life)) {
-		if (time_after(jiffies, deadline)) {
-			pr_emerg("a Realm is still in use, its memory stays with the Realm world\n");
-			return;
-		}
-		schedule_timeout_uninterruptible(1);
-	}
-	host_vm_end(vm);
-	up_write(&vm->life);
-}
-
-/* Whether there is a VM that ends because its last file is being closed. */
-static bool host_vm_any_ending(void)
+static unsigned int host_vm_end_idle(void)
 {
 	struct host_vm *vm;
-	bool ending = false;
+	unsigned int left = 0;
+
+	list_for_each_entry(vm, &host_vms, link) {
+		if (!READ_ONCE(vm->core))
+			continue;
+		if (!down_write_trylock(&vm->life)) {
+			left++;
+			continue;
+		}
+		host_vm_end(vm);
+		up_write(&vm->life);
+	}
+	return left;
+}
+
+/*
+ * For when no VM is created any more. A call may be held up by a page of its caller that somebody else
+ * provides: the machine waits once for all of those, and starts to when there is nothing else left to do.
+ */
+void host_vm_stop_all(void)
+{
+	unsigned int left, before = UINT_MAX;
+	unsigned long deadline = 0;
+	struct host_vm *vm;
 
 	mutex_lock(&host_vms_lock);
 	list_for_each_entry(vm, &host_vms, link)
-		ending |= !READ_ONCE(vm->stopping);
+		host_vm_interrupt(vm);
 	mutex_unlock(&host_vms_lock);
-	return ending;
-}
-
-/* A VM that is still to be stopped, with a reference to it. */
-static struct host_vm *host_vm_next_to_stop(void)
-{
-	struct host_vm *vm, *found = NULL;
-
-	mutex_lock(&host_vms_lock);
-	list_for_each_entry(vm, &host_vms, link) {
-		if (!READ_ONCE(vm->stopping) && kref_get_unless_zero(&vm->refs)) {
-			found = vm;
+	for (;;) {
+		mutex_lock(&host_vms_lock);
+		left = host_vm_end_idle();
+		mutex_unlock(&host_vms_lock);
+		if (!left)
+			return;
+		if (left < before)
+			deadline = jiffies + STOP_LIMIT;
+		else if (time_after(jiffies, deadline))
 			break;
-		}
-	}
-	mutex_unlock(&host_vms_lock);
-	return found;
-}
-
-/* For when no VM is created any more. */
-void host_vm_stop_all(void)
-{
-	unsigned long deadline;
-	struct host_vm *vm;
-
-	while ((vm = host_vm_next_to_stop())) {
-		host_vm_stop(vm);
-		host_vm_put(vm);
-	}
-	deadline = jiffies + STOP_LIMIT;
-	while (host_vm_any_ending() && time_before(jiffies, deadline))
+		before = left;
 		schedule_timeout_uninterruptible(1);
+	}
+	pr_emerg("%u Realms are still in use, their memory stays with the Realm world\n", left);
 }
 
 static int vm_configure(struct host_vm *vm, void __user *argument)
@@ -423,6 +425,8 @@ static struct host_vm *host_vm_allocate(void)
 	host_eventfd_prepare(vm);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
+	if (!capable(CAP_IPC_LOCK))
+		vm->user = get_uid(current_user());
 	return vm;
 }
 
