@@ -14,7 +14,7 @@ use host_vmm::error::{Ending, Error, Exit};
 use host_vmm::load::Prepared;
 use host_vmm::machine::{self, Operator};
 use host_vmm::measure::{self, report};
-use host_vmm::messages;
+use host_vmm::{messages, standard_error};
 use tracing::{error, info};
 
 fn main() -> ExitCode {
@@ -43,8 +43,7 @@ fn main() -> ExitCode {
             if json {
                 error!(target: messages::OUTCOME, exit = exit as u8, "{error}");
             } else {
-                // Nobody can be told that standard error fails.
-                let _ = writeln!(io::stderr(), "host-vmm: {error}");
+                standard_error::say(format!("host-vmm: {error}\n").as_bytes());
             }
             exit.into()
         }

@@ -16,6 +16,10 @@ use crate::sys::file::set_blocking;
 use crate::sys::terminal::RawMode;
 use crate::worker::{Sources, Worker};
 
+mod relay;
+
+use relay::Relay;
+
 /// The key that begins a command to this program: Ctrl-A.
 const ESCAPE: u8 = 0x01;
 /// What is read at once.
@@ -65,6 +69,7 @@ impl Keys {
 pub struct Input {
     /// First, so that the terminal is put back after nobody reads from it any more.
     _worker: Worker,
+    _relay: Worker,
     _raw: Option<RawMode>,
 }
 
@@ -87,25 +92,39 @@ impl Input {
             .transpose()?;
         // Without the buffer of `io::stdin`, which would hide bytes from the wait for them.
         let file = File::from(stdin.as_fd().try_clone_to_owned()?);
-        let keys = terminal.then(Keys::default);
-        let worker = Worker::start("console input", move |sources| {
-            Feed {
-                file,
-                sink,
-                room,
-                keys,
-                pending: Vec::new(),
-            }
-            .run(sources, leave);
-        })?;
+        let (worker, relay) = connect(file, terminal, sink, room, leave)?;
         Ok(Self {
             _worker: worker,
+            _relay: relay,
             _raw: raw,
         })
     }
 }
 
-/// The thread behind [`Input`].
+/// Starts the threads behind [`Input`]: one reads, the other one hands on.
+fn connect(
+    file: File,
+    terminal: bool,
+    sink: Arc<dyn InputSink>,
+    room: EventFd,
+    leave: impl Fn() + Send + 'static,
+) -> io::Result<(Worker, Worker)> {
+    let (relay, room, hands_on) = Relay::new(sink, room)?;
+    let keys = terminal.then(Keys::default);
+    let reads = Worker::start("console input", move |sources| {
+        Feed {
+            file,
+            sink: relay,
+            room,
+            keys,
+            pending: Vec::new(),
+        }
+        .run(sources, leave);
+    })?;
+    Ok((reads, hands_on))
+}
+
+/// The thread that reads.
 struct Feed {
     file: File,
     sink: Arc<dyn InputSink>,

@@ -26,6 +26,24 @@ pub fn interrupt<T>(thread: &JoinHandle<T>) {
     }
 }
 
+/// Does something, such as to start a thread, while this thread takes no signals at all. A thread
+/// that it starts takes none ever.
+pub fn held_back<T>(action: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<sigset_t>::uninit();
+    let mut before = MaybeUninit::<sigset_t>::uninit();
+    // SAFETY: `sigfillset` fills the set that it gets; `pthread_sigmask` reads that one and fills
+    // `before`, and it cannot fail with `SIG_SETMASK`.
+    let before = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    };
+    let result = action();
+    // SAFETY: the set is the one that `pthread_sigmask` filled.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    result
+}
+
 /// Signals to end, as something that can be read. While this lives they do not end the process;
 /// it is made before other threads are, which take over what is blocked.
 #[derive(Debug)]
@@ -120,6 +138,23 @@ mod tests {
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGTERM) };
         assert_eq!(endings.take(), Some(15));
         assert_eq!(endings.take(), None);
+    }
+
+    #[test]
+    fn a_thread_that_is_started_behind_the_shield_takes_no_signals() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let thread = held_back(|| std::thread::spawn(move || receiver.recv()));
+        let mut set = MaybeUninit::<sigset_t>::uninit();
+        // SAFETY: a null set changes nothing, and the other one is filled.
+        let blocked = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), set.as_mut_ptr());
+            libc::sigismember(set.as_ptr(), libc::SIGUSR1)
+        };
+        assert_eq!(blocked, 0, "this thread takes them again");
+        // It would end the process.
+        thread.kill(libc::SIGUSR1).unwrap();
+        sender.send(()).unwrap();
+        thread.join().unwrap().unwrap();
     }
 
     #[test]

@@ -1,13 +1,15 @@
 // Patterns and random values may be cut.
 #![allow(clippy::cast_possible_truncation)]
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use vmm_sys_util::eventfd::EFD_NONBLOCK;
 
 use super::*;
-use crate::devices::lock;
+use crate::devices::serial::SerialPort;
+use crate::devices::{InterruptLine, MmioDevice as _, lock};
 
 fn keys(bytes: &[u8]) -> (Vec<u8>, bool) {
     let mut keys = Keys::default();
@@ -205,4 +207,71 @@ fn a_thread_whose_output_nobody_reads_can_end() {
     .unwrap();
     stop.store(true, Ordering::SeqCst);
     drop(worker);
+}
+
+/// A serial port whose output nobody reads, and a thread that waits for somebody to do so.
+fn stalled_port(stop: &Arc<AtomicBool>) -> (Arc<SerialPort>, EventFd, io::PipeReader, Worker) {
+    let (reader, writer) = io::pipe().unwrap();
+    let output = Output {
+        file: File::from(std::os::fd::OwnedFd::from(writer)),
+        stop: Arc::clone(stop),
+    };
+    let room = EventFd::new(EFD_NONBLOCK).unwrap();
+    let told = room.try_clone().unwrap();
+    let told = Box::new(move || told.write(1).unwrap());
+    let port = SerialPort::new(InterruptLine::new().unwrap(), Box::new(output), told);
+    let (device, ended) = (Arc::clone(&port), Arc::clone(stop));
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let guest = Worker::start("guest", move |_| {
+        while !ended.load(Ordering::SeqCst) {
+            device.write(0, b"z");
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    // It has come to the end of what a pipe holds.
+    let mut before = usize::MAX;
+    while before != written.load(Ordering::SeqCst) || before == 0 {
+        before = written.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    (port, room, reader, guest.unwrap())
+}
+
+#[test]
+fn a_guest_whose_output_nobody_reads_can_be_left() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (port, room, _reader, guest) = stalled_port(&stop);
+    let (reader, mut writer) = io::pipe().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(reader));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let leave = move || sender.send(()).unwrap();
+    let workers = connect(file, true, port, room, leave).unwrap();
+    // The port is busy when this comes, and it is read before the rest is.
+    writer.write_all(b"ls\r").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    writer.write_all(&vec![b'z'; 2 * PENDING_KEYS]).unwrap();
+    writer.write_all(b"\x01x").unwrap();
+    let left = receiver.recv_timeout(Duration::from_secs(10));
+    stop.store(true, Ordering::SeqCst);
+    drop(guest);
+    drop(workers);
+    left.unwrap();
+}
+
+#[test]
+fn keys_go_through_the_relay_as_the_console_takes_them() {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(reader));
+    for terminal in [false, true] {
+        let sink = Sink::new(7);
+        let room = sink.room.try_clone().unwrap();
+        let file = file.try_clone().unwrap();
+        let workers = connect(file, terminal, sink.clone(), room, || {}).unwrap();
+        let text = text().into_iter().filter(|byte| *byte != ESCAPE);
+        let text: Vec<u8> = text.collect();
+        writer.write_all(&text).unwrap();
+        sink.wait(&text);
+        drop(workers);
+    }
 }
