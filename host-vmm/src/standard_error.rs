@@ -139,20 +139,24 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(30));
         let lost = lock(&speaker.state.0).lost;
         assert!(lost > 0);
-        // Once somebody reads, nothing else is lost.
-        let sender = thread::spawn(move || {
-            for _ in 0..MOST_WAITING {
-                speaker.say(b"0123456789");
-                thread::sleep(Duration::from_micros(100));
-            }
-            let state = lock(&speaker.state.0);
-            (state.lost, state.stalled)
+        // Once somebody reads, nothing else is lost, and one waits again.
+        let reads = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
         });
-        let mut all = Vec::new();
-        reader.read_to_end(&mut all).unwrap();
-        let (lost_then, stalled) = sender.join().unwrap();
-        assert_eq!(lost_then, lost);
-        assert!(!stalled);
+        let written = |state: &mut State| state.written < state.sent;
+        let (state, waits) = (lock(&speaker.state.0), &speaker.state.1);
+        drop(waits.wait_while(state, written).unwrap());
+        speaker.say(b"last");
+        let state = lock(&speaker.state.0);
+        assert_eq!(
+            (state.lost, state.written, state.stalled),
+            (lost, state.sent, false)
+        );
+        drop(state);
+        drop(speaker);
+        assert!(reads.join().unwrap().ends_with(b"last"));
     }
 
     #[test]
