@@ -77,6 +77,10 @@ test-linux: setup-linux ## Boot a stock Debian kernel above EL3 and RMM and use 
 test-realm-linux: setup ## Run Realms of several kinds on a stock Debian kernel
 	@tools/test.sh realm-linux
 
+.PHONY: test-kernels
+test-kernels: setup ## Run a Realm on every kernel that the module is built for (KERNELS='release ...')
+	@. tools/versions.sh && KERNELS="$${KERNELS:-$${MODULE_KERNELS[*]% *}}" tools/test.sh kernels
+
 .PHONY: test-reproducible
 test-reproducible: setup-build ## Build the image in two folders and compare
 	@tools/test.sh reproducible

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Prepares a fresh Debian 12 for building and testing. Safe to repeat; a second run needs no network.
 #
-# usage: tools/setup.sh [--without-linux] [--without-module]
+# usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels]
 #
 #   --without-linux    no Linux kernel for host and guest
 #   --without-module   nothing that the Realm kernel module is built with
+#   --with-kernels     every kernel that the module is built for, to boot them as hosts (140 MB)
 #
 # Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
 # device-tree-compiler, gcc where there is no C linker, and gcc-aarch64-linux-gnu for the module.
@@ -35,15 +36,19 @@ SETUP="$ROOT/target/setup"
 . "$TOOLS/setup/guest.sh"
 # shellcheck source=tools/setup/module.sh
 . "$TOOLS/setup/module.sh"
+# shellcheck source=tools/setup/kernels.sh
+. "$TOOLS/setup/kernels.sh"
 
 WITH_LINUX=yes
 WITH_MODULE=yes
+WITH_KERNELS=
 for option in "$@"; do
     case "$option" in
     --without-linux) WITH_LINUX= ;;
     --without-module) WITH_MODULE= ;;
+    --with-kernels) WITH_KERNELS=yes ;;
     *)
-        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module])" >&2
+        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels])" >&2
         exit 2
         ;;
     esac
@@ -77,6 +82,7 @@ packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
 linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
 headers_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR ${MODULE_KERNELS[*]}"
 guest_stamp="$linux_stamp: $GUEST_MODULES"
+kernels_stamp="${MODULE_KERNELS[*]}"
 
 # The steps that are not done, as "NAME FUNCTION TITLE".
 todo=()
@@ -96,6 +102,8 @@ if [ -n "$WITH_MODULE" ]; then
     is_done headers "$headers_stamp" "$SETUP/headers/releases" ||
         todo+=("headers setup_headers Headers of the kernels that the Realm kernel module is built for")
 fi
+[ -z "$WITH_KERNELS" ] || is_done kernels "$kernels_stamp" "$SETUP/kernels" ||
+    todo+=("kernels setup_kernels Kernels that the module is built for, as hosts")
 
 STEPS=${#todo[@]}
 for entry in "${todo[@]}"; do
@@ -110,6 +118,7 @@ for entry in "${todo[@]}"; do
     guest) stamp="$guest_stamp" ;;
     compiler) stamp="$CROSS_COMPILE" ;;
     headers) stamp="$headers_stamp" ;;
+    kernels) stamp="$kernels_stamp" ;;
     esac
     mark_done "$name" "$stamp"
 done

@@ -4,7 +4,7 @@
 # usage: tools/test.sh all | PART...
 #
 # Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
-#        stress parked evidence linux realm-linux reproducible; `qemu` stands for those from probe to evidence.
+#        stress parked evidence linux realm-linux kernels reproducible; `qemu` stands for those from probe to evidence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -98,6 +98,24 @@ part_realm-linux() {
         true
 }
 
+# Kernels as hosts: those of KERNELS='RELEASE ...', or all that the module is built for but for the small
+# flavours, one of which is the host of the other parts.
+kernel_releases() {
+    if [ -n "${KERNELS-}" ]; then
+        tr ' ' '\n' <<<"$KERNELS"
+    else
+        # shellcheck source=tools/versions.sh
+        (. tools/versions.sh && printf '%s\n' "${MODULE_KERNELS[@]% *}") | grep -v cloud
+    fi
+}
+
+part_kernels() {
+    local releases
+    mapfile -t releases < <(kernel_releases)
+    "$emulator" kernels --smp 2 --memory 2G --label kernels --record "$results/kernels.json" \
+        "${releases[@]}" || true
+}
+
 # Builds the image in two copies of the checkout, in folders whose names differ in length, and
 # compares.
 part_reproducible() {
@@ -130,9 +148,9 @@ part_reproducible() {
 parts=()
 for part in "$@"; do
     case "$part" in
-    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux reproducible) ;;
+    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | reproducible)
+    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -154,10 +172,14 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "*) make payloads || built= ;;
+*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "*) make payloads || built= ;;
 esac
 case " ${parts[*]} " in
 *" realm-linux "*) make host-image || built= ;;
+esac
+case " ${parts[*]} " in
+*" kernels "*) make guest-image module KERNELS="$(kernel_releases | paste -sd ' ')" &&
+    tools/setup.sh --with-kernels || built= ;;
 esac
 number=0
 for part in "${parts[@]}"; do
@@ -165,7 +187,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | ns-host-* | stress | parked | evidence | linux | realm-linux)
+    probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"

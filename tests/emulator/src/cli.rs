@@ -67,6 +67,8 @@ pub(crate) enum Command {
     /// Use a stock Debian kernel as host long and roughly: many launches, VMMs that are killed, no memory,
     /// CPUs that go, a VMM that means harm.
     Soak(SoakArgs),
+    /// Boot several stock Debian kernels as hosts, one after the other, and run a Realm on each.
+    Kernels(KernelsArgs),
     /// Boot a Linux kernel as normal world, to a shell.
     Linux(LinuxArgs),
     /// Add up the results that several runs have left, and print the closing line.
@@ -215,6 +217,9 @@ pub(crate) struct SoakArgs {
     pub(crate) machine: MachineArgs,
     #[command(flatten)]
     pub(crate) systems: SystemArgs,
+    /// MiB of a Realm that writes to all of its memory, which it must have in blocks of 2 MiB.
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) realm_memory: u32,
     /// Launches in a row.
     #[arg(long, default_value_t = 50)]
     pub(crate) launches: u32,
@@ -388,12 +393,22 @@ pub(crate) struct HostImageArgs {
     /// The kernel, an arm64 Image.
     #[arg(long, default_value = "target/setup/debian/vmlinuz")]
     pub(crate) kernel: PathBuf,
-    /// A statically linked arm64 busybox.
-    #[arg(long, default_value = "target/setup/debian/busybox")]
-    pub(crate) busybox: PathBuf,
     /// The Realm kernel module, built for that kernel.
     #[arg(long)]
     pub(crate) module: PathBuf,
+    #[command(flatten)]
+    pub(crate) parts: HostPartsArgs,
+    /// Where Image and initrd go.
+    #[arg(long, default_value = "target/host")]
+    pub(crate) out: PathBuf,
+}
+
+/// What is on a host whatever its kernel is.
+#[derive(Debug, Args)]
+pub(crate) struct HostPartsArgs {
+    /// A statically linked arm64 busybox.
+    #[arg(long, default_value = "target/setup/debian/busybox")]
+    pub(crate) busybox: PathBuf,
     /// The VMM.
     #[arg(long, default_value = "target/linux/host-vmm")]
     pub(crate) host_vmm: PathBuf,
@@ -409,9 +424,29 @@ pub(crate) struct HostImageArgs {
     /// The VMM that means harm.
     #[arg(long, default_value = "target/linux/hostile-vmm")]
     pub(crate) hostile_vmm: PathBuf,
-    /// Where Image and initrd go.
-    #[arg(long, default_value = "target/host")]
-    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KernelsArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) parts: HostPartsArgs,
+    /// Folder of the kernels: RELEASE/vmlinuz, arm64 Images.
+    #[arg(long, default_value = "target/setup/kernels")]
+    pub(crate) kernels: PathBuf,
+    /// Folder of the Realm kernel module built for each: RELEASE/realm.ko.
+    #[arg(long, default_value = "target/module")]
+    pub(crate) modules: PathBuf,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "kernels")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+    /// Releases of the kernels, as `uname -r` prints them.
+    #[arg(required = true, value_parser = kernel_release)]
+    pub(crate) releases: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -439,6 +474,15 @@ fn time_scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if (0.01..=1000.0).contains(&scale) => Ok(scale),
         _ => Err("a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+fn kernel_release(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._~".contains(&byte);
+    if text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a release like 7.3.4+deb13-arm64".to_owned())
     }
 }
 
@@ -490,6 +534,10 @@ mod tests {
         assert!(test_name("granule/*").is_ok());
         for bad in ["", "two words", "mode=bench"] {
             assert!(test_name(bad).is_err(), "{bad}");
+        }
+        assert!(kernel_release("6.12.95+deb12-cloud-arm64").is_ok());
+        for bad in ["", "../7.3.4", "7.3.4/x", "7 3", "arm64"] {
+            assert!(kernel_release(bad).is_err(), "{bad}");
         }
         assert!(time_scale("2.5").is_ok());
         for bad in ["0", "NaN", "inf", "-1", "x"] {

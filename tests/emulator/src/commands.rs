@@ -85,6 +85,7 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
         Command::Realms(args) => hosting::realms(&args),
+        Command::Kernels(args) => hosting::kernels(&args),
         Command::Soak(args) => hosting::soak(&args),
         Command::Linux(args) if args.interactive => linux_interactive(&args),
         Command::Linux(args) => linux_test(&args),

@@ -3,6 +3,8 @@
 
 mod checks;
 mod guest;
+mod kernels;
+mod launch;
 mod show;
 mod soak;
 
@@ -15,10 +17,11 @@ use crate::session::Session;
 use crate::suite::Limits;
 use crate::systems::HOST_MODULE;
 use crate::token;
-pub(crate) use checks::check;
+pub(crate) use checks::{NUMBER as CHECKS, check};
 pub(crate) use guest::Guest;
+pub(crate) use kernels::{CHECKS as CHECKS_OF_KERNEL, check as check_kernel, skip as skip_kernel};
 pub(crate) use show::Screen;
-pub(crate) use soak::{Amounts, PROGRAM as SOAK_PROGRAM, soak};
+pub(crate) use soak::{Amounts, PROGRAM as SOAK_PROGRAM, SPEAKER as SOAK_SPEAKER, soak};
 
 /// The command line of the host's kernel: the console, an end instead of a halt when it panics, and
 /// of its messages only those that say that something is wrong. Its tests of ciphers take seconds here.
@@ -43,6 +46,8 @@ const GUEST_LIMIT: Duration = Duration::from_mins(8);
 pub(crate) struct Host<'a> {
     console: Console<'a>,
     limits: Limits,
+    /// What a person may want to know of a check.
+    notes: Vec<String>,
 }
 
 impl<'a> Host<'a> {
@@ -55,6 +60,7 @@ impl<'a> Host<'a> {
         Self {
             console: Console::new(session, log),
             limits,
+            notes: Vec::new(),
         }
     }
 
@@ -67,6 +73,11 @@ impl<'a> Host<'a> {
     /// Loads the Realm kernel module.
     pub(crate) fn load_module(&mut self) -> Result<(), String> {
         self.command(&format!("insmod {HOST_MODULE}")).map(drop)
+    }
+
+    /// Tells a person something that decides nothing.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// Runs a command to its end and returns what it printed. One that fails is an error.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::log::TestLog;
 use crate::protocol::Tally;
 use crate::suite::{Observer, Outcome, Report, Verdict};
 
@@ -49,6 +50,46 @@ impl Terminal {
     /// Takes the progress off the screen.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The log of a run, those of whose lines that say how far it is are shown as well.
+pub(crate) struct Followed<L> {
+    log: L,
+    bar: ProgressBar,
+    /// What such lines begin with.
+    speaker: &'static str,
+}
+
+impl<L: TestLog> Followed<L> {
+    /// Shows lines that begin like this.
+    pub(crate) fn new(log: L, terminal: &Terminal, speaker: &'static str) -> Self {
+        Self {
+            log,
+            bar: terminal.bar.clone(),
+            speaker,
+        }
+    }
+}
+
+impl<L: TestLog> TestLog for Followed<L> {
+    fn session_started(&mut self) {
+        self.log.session_started();
+    }
+
+    fn test_started(&mut self) {
+        self.log.test_started();
+    }
+
+    fn line(&mut self, text: &str) {
+        self.log.line(text);
+        if text.starts_with(self.speaker) {
+            self.bar.suspend(|| println!("         {text}"));
+        }
+    }
+
+    fn keep_excerpt(&mut self, name: &str) -> Option<String> {
+        self.log.keep_excerpt(name)
     }
 }
 

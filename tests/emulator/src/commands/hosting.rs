@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::{CommandError, Status, conclude, hand_over, judge};
 use crate::cli::{
-    GuestImageArgs, HostImageArgs, MachineArgs, RealmsArgs, RunArgs, SoakArgs, SystemArgs,
+    GuestImageArgs, HostImageArgs, HostPartsArgs, KernelsArgs, MachineArgs, RealmsArgs, RunArgs,
+    SoakArgs, SystemArgs,
 };
 use crate::evidence;
 use crate::hosting::{self, Amounts, Guest, Host, Screen};
@@ -15,7 +16,7 @@ use crate::log::{LogFolder, TestLog};
 use crate::machine::{Clock, Machine};
 use crate::owner::Owner;
 use crate::session::{Emulator as _, Session};
-use crate::show::Terminal;
+use crate::show::{Followed, Terminal};
 use crate::suite::{Limits, Observer, Report};
 use crate::systems::{self, GuestParts, HostParts, System};
 
@@ -34,18 +35,28 @@ pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError>
 
 /// Puts the host together.
 pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
-    let parts = HostParts {
-        kernel: &args.kernel,
-        busybox: &args.busybox,
-        init: &args.init,
-        module: &args.module,
-        host_vmm: &args.host_vmm,
-        soak: &args.soak,
-        hostile_vmm: &args.hostile_vmm,
-        guest: &System::in_folder(&args.guest),
-    };
-    systems::build_host(&parts, &args.out)?;
+    build_host(&args.parts, &args.kernel, &args.module, &args.out)?;
     Ok(Status::Good)
+}
+
+/// Puts a host with this kernel together.
+fn build_host(
+    parts: &HostPartsArgs,
+    kernel: &Path,
+    module: &Path,
+    out: &Path,
+) -> Result<(), CommandError> {
+    let parts = HostParts {
+        kernel,
+        busybox: &parts.busybox,
+        init: &parts.init,
+        module,
+        host_vmm: &parts.host_vmm,
+        soak: &parts.soak,
+        hostile_vmm: &parts.hostile_vmm,
+        guest: &System::in_folder(&parts.guest),
+    };
+    Ok(systems::build_host(&parts, out)?)
 }
 
 /// The machine with a Debian host.
@@ -128,18 +139,17 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, CommandError> {
 
 /// Runs Realms on a Debian host and checks what comes of them.
 pub(super) fn realms(args: &RealmsArgs) -> Result<Status, CommandError> {
-    let record = args.record.as_deref();
-    check_host(
-        &args.machine,
-        &args.systems,
-        (&args.label, record),
-        hosting::check,
-    )
+    let machine = hosting_machine(&args.machine, &args.systems)?;
+    let mut bench = Bench::new(&args.machine, &args.label)?;
+    bench.terminal.planned(hosting::CHECKS);
+    bench.boot(machine, hosting::check)?;
+    bench.conclude(args.record.as_deref())
 }
 
 /// Uses a Debian host long and roughly.
 pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
     let amounts = Amounts {
+        memory: args.realm_memory,
         launches: args.launches,
         kills: args.kills,
         races: args.races,
@@ -147,31 +157,87 @@ pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
         hotplugs: args.hotplugs,
         hostile: args.hostile,
     };
-    let record = args.record.as_deref();
-    check_host(
-        &args.machine,
-        &args.systems,
-        (&args.label, record),
-        |session, limits, log, observer| hosting::soak(session, limits, amounts, log, observer),
-    )
+    let machine = hosting_machine(&args.machine, &args.systems)?;
+    let mut bench = Bench::new(&args.machine, &args.label)?;
+    bench.boot(machine, |session, limits, log, observer| {
+        hosting::soak(session, limits, amounts, log, observer)
+    })?;
+    bench.conclude(args.record.as_deref())
 }
 
-/// Boots the host, runs checks of it, and leaves their count under a name and in a record.
-fn check_host(
-    machine: &MachineArgs,
-    systems: &SystemArgs,
-    (label, record): (&str, Option<&Path>),
-    checks: impl FnOnce(&mut dyn Session, Limits, &mut dyn TestLog, &mut dyn Observer) -> Report,
-) -> Result<Status, CommandError> {
-    let start = Instant::now();
-    let mut log = LogFolder::create(&machine.logs.join(label))?;
-    let mut terminal = Terminal::new(label, true, false);
-    let mut session = hosting_machine(machine, systems)?.start(hosting::COMMAND_LINE)?;
-    log.session_started();
-    let report = checks(session.as_mut(), machine.limits(), &mut log, &mut terminal);
-    terminal.finish();
-    let seconds = start.elapsed().as_secs_f64();
-    conclude(&report, label, record, seconds, true)
+/// Boots one kernel after the other as host, and runs a Realm on each.
+pub(super) fn kernels(args: &KernelsArgs) -> Result<Status, CommandError> {
+    let mut bench = Bench::new(&args.machine, &args.label)?;
+    let folder = args.machine.logs.join(&args.label).join("host");
+    bench
+        .terminal
+        .planned(args.releases.len() as u64 * hosting::CHECKS_OF_KERNEL);
+    for release in &args.releases {
+        let kernel = args.kernels.join(release).join("vmlinuz");
+        let module = args.modules.join(release).join("realm.ko");
+        if !kernel.exists() {
+            hosting::skip_kernel(release, &mut bench.report, &mut bench.terminal);
+            continue;
+        }
+        build_host(&args.parts, &kernel, &module, &folder)?;
+        let host = System::in_folder(&folder);
+        let machine = Machine {
+            normal_world: host.kernel,
+            initrd: Some(host.initrd),
+            ..args.machine.machine(Clock::Wall)?
+        };
+        bench.boot(machine, |session, limits, log, observer| {
+            hosting::check_kernel(release, session, limits, log, observer)
+        })?;
+    }
+    bench.conclude(args.record.as_deref())
+}
+
+/// Checks of Debian hosts, one after the other, under one name.
+struct Bench<'a> {
+    label: &'a str,
+    limits: Limits,
+    start: Instant,
+    terminal: Terminal,
+    log: Followed<LogFolder>,
+    report: Report,
+}
+
+impl<'a> Bench<'a> {
+    fn new(machine: &MachineArgs, label: &'a str) -> Result<Self, CommandError> {
+        let start = Instant::now();
+        let log = LogFolder::create(&machine.logs.join(label))?;
+        let terminal = Terminal::new(label, true, false);
+        Ok(Self {
+            label,
+            limits: machine.limits(),
+            start,
+            log: Followed::new(log, &terminal, hosting::SOAK_SPEAKER),
+            terminal,
+            report: Report::default(),
+        })
+    }
+
+    /// Boots a host and runs checks of it.
+    fn boot(
+        &mut self,
+        mut machine: Machine,
+        checks: impl FnOnce(&mut dyn Session, Limits, &mut dyn TestLog, &mut dyn Observer) -> Report,
+    ) -> Result<(), CommandError> {
+        let mut session = machine.start(hosting::COMMAND_LINE)?;
+        self.log.session_started();
+        let (log, terminal) = (&mut self.log, &mut self.terminal);
+        let report = checks(session.as_mut(), self.limits, log, terminal);
+        self.report.outcomes.extend(report.outcomes);
+        Ok(())
+    }
+
+    /// Leaves the count of all checks in a record.
+    fn conclude(self, record: Option<&Path>) -> Result<Status, CommandError> {
+        self.terminal.finish();
+        let seconds = self.start.elapsed().as_secs_f64();
+        conclude(&self.report, self.label, record, seconds, true)
+    }
 }
 
 /// The program that was asked for, or the one beside this program.

@@ -3,6 +3,7 @@
 
 use super::Host;
 use super::guest::Guest;
+use super::launch::{Launch, Memory};
 use crate::log::TestLog;
 use crate::session::Session;
 use crate::suite::{Limits, Observer, Outcome, Report, Verdict};
@@ -12,6 +13,8 @@ use crate::systems::{self, HOST_DISK};
 const OWN_DISK: &str = "/tmp/disk.img";
 /// Blocks of 4 KiB that a guest copies on it, to the place behind them.
 const COPIED_BLOCKS: u32 = 512;
+/// MiB that a guest which fills its memory leaves to itself.
+const LEFT_MEBIBYTES: u64 = 32;
 /// Exit code of `host-vmm` for a guest that has restarted itself.
 const RESTARTED: i32 = 5;
 /// Free memory may be this much less than before, in KiB: the kernel keeps some of what it has taken
@@ -24,17 +27,18 @@ type Check = fn(&mut Host<'_>) -> Result<(), String>;
 /// The checks of a host that is up, in this order.
 const CHECKS: &[(&str, Check)] = &[
     ("module-loads", module_loads),
+    ("restart-seen-by-caller", restart_seen_by_caller),
     ("one-cpu-restarts", one_cpu_restarts),
     ("two-cpus-write-disk", two_cpus_write_disk),
     ("four-cpus", four_cpus),
-    ("restart-seen-by-caller", restart_seen_by_caller),
     ("beside-each-other", beside_each_other),
-    ("module-unloads", |host| {
-        host.command("rmmod realm").map(drop)
-    }),
+    ("module-unloads", module_unloads),
     ("no-complaints", no_complaints),
     ("power-off", power_off),
 ];
+
+/// How many checks there are.
+pub(crate) const NUMBER: u64 = CHECKS.len() as u64 + 1;
 
 /// Boots the host and runs all checks.
 pub(crate) fn check(
@@ -44,7 +48,6 @@ pub(crate) fn check(
     observer: &mut dyn Observer,
 ) -> Report {
     let mut run = Run::new("realm-linux", session, limits, log, observer);
-    run.observer.planned(CHECKS.len() as u64 + 1);
     if run.check("host-boots", host_boots) {
         for (name, check) in CHECKS {
             run.check(name, *check);
@@ -56,7 +59,7 @@ pub(crate) fn check(
 /// Checks of one host, and what came of them.
 pub(super) struct Run<'a> {
     /// What the names of its checks begin with.
-    family: &'static str,
+    family: String,
     host: Host<'a>,
     pub(super) observer: &'a mut dyn Observer,
     pub(super) report: Report,
@@ -65,14 +68,14 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// A host that has just been switched on.
     pub(super) fn new(
-        family: &'static str,
+        family: &str,
         session: &'a mut dyn Session,
         limits: Limits,
         log: &'a mut dyn TestLog,
         observer: &'a mut dyn Observer,
     ) -> Self {
         Self {
-            family,
+            family: family.to_owned(),
             host: Host::new(session, log, limits),
             observer,
             report: Report::default(),
@@ -93,6 +96,7 @@ impl<'a> Run<'a> {
         let begin = self.host.console.session.elapsed();
         let result = check(&mut self.host);
         let passed = result.is_ok();
+        let notes = std::mem::take(&mut self.host.notes);
         let took = self.host.console.session.elapsed().saturating_sub(begin);
         let (verdict, log) = match result {
             Ok(()) => (Verdict::Passed, None),
@@ -108,6 +112,9 @@ impl<'a> Run<'a> {
             log,
         };
         self.observer.ended(&outcome);
+        for note in notes {
+            self.observer.note(&note);
+        }
         self.report.outcomes.push(outcome);
         passed
     }
@@ -130,6 +137,10 @@ pub(super) fn module_loads(host: &mut Host<'_>) -> Result<(), String> {
     } else {
         Err(format!("the module begins with {counters:?}"))
     }
+}
+
+pub(super) fn module_unloads(host: &mut Host<'_>) -> Result<(), String> {
+    host.command("rmmod realm").map(drop)
 }
 
 /// A Realm that restarts itself is made anew from the same files.
@@ -198,18 +209,35 @@ fn four_cpus(host: &mut Host<'_>) -> Result<(), String> {
     })
 }
 
-/// Whoever wants to decide on restarts himself is told by the exit code.
+/// Whoever wants to decide on restarts himself is told by the exit code. The Realm before has used all of its
+/// memory, which it has in blocks.
 fn restart_seen_by_caller(host: &mut Host<'_>) -> Result<(), String> {
-    let guest = Guest::realm(1, &["cloister.then=reboot"]);
+    fills_memory(host, 192, "cloister.then=reboot", Some(RESTARTED))
+}
+
+/// A Realm that writes to all of its memory has it in blocks; how long its launch took is shown.
+pub(super) fn fills_memory(
+    host: &mut Host<'_>,
+    mebibytes: u64,
+    then: &str,
+    status: Option<i32>,
+) -> Result<(), String> {
+    let left = format!("cloister.fill={LEFT_MEBIBYTES}");
+    let guest = Guest {
+        memory: format!("{mebibytes}M"),
+        ..Guest::realm(1, &[&left, then])
+    };
     gives_back(host, |host| {
-        let command = format!("{} --on-reset exit", guest.run().text());
-        let ended = host.guests(&command)?;
+        let ended = host.guests(&format!("{} --on-reset exit", guest.run().text()))?;
         expect_guest(&ended.lines, 1, true)?;
-        if ended.status == Some(RESTARTED) {
-            Ok(())
-        } else {
-            Err(format!("exit code {:?}", ended.status))
+        if ended.status != status {
+            return Err(format!("exit code {:?}", ended.status));
         }
+        host.note(format!("launch: {}", Launch::among(&ended.lines)?));
+        let memory = Memory::among(&ended.lines)?;
+        host.note(format!("memory: {memory}"));
+        memory.expect_all_of(mebibytes, 2 * LEFT_MEBIBYTES)?;
+        memory.expect_blocks()
     })
 }
 
@@ -254,12 +282,12 @@ pub(super) fn no_complaints(host: &mut Host<'_>) -> Result<(), String> {
 }
 
 /// Tells a guest what its disk has to have.
-fn expected_disk() -> String {
+pub(super) fn expected_disk() -> String {
     format!("cloister.disk={}", systems::disk_checksum())
 }
 
 /// Whether a guest has come to its end as it should.
-fn expect_guest(lines: &[String], cpus: u32, is_realm: bool) -> Result<(), String> {
+pub(super) fn expect_guest(lines: &[String], cpus: u32, is_realm: bool) -> Result<(), String> {
     let machine = if is_realm { "Realm" } else { "virtual machine" };
     let online = match cpus {
         1 => "CPUs 0".to_owned(),
@@ -317,7 +345,7 @@ fn number(host: &mut Host<'_>, command: &str) -> Result<u64, String> {
 }
 
 /// Runs something after which the module must own nothing, and the host have its memory again.
-fn gives_back(
+pub(super) fn gives_back(
     host: &mut Host<'_>,
     action: impl FnOnce(&mut Host<'_>) -> Result<(), String>,
 ) -> Result<(), String> {

@@ -12,7 +12,7 @@ pub(crate) struct Guest {
     pub(crate) is_realm: bool,
     pub(crate) cpus: u32,
     /// Memory, as `host-vmm` takes it.
-    pub(crate) memory: &'static str,
+    pub(crate) memory: String,
     /// A disk on the host, as `host-vmm` takes it.
     pub(crate) disk: String,
     /// What its first program does (`tests/linux/guest-init`).
@@ -27,7 +27,7 @@ impl Guest {
         Self {
             is_realm: true,
             cpus,
-            memory: "256M",
+            memory: "256M".to_owned(),
             disk: format!("{HOST_DISK},readonly"),
             words: words.iter().map(ToString::to_string).collect(),
             console: "terminal".to_owned(),
@@ -58,7 +58,7 @@ impl Guest {
         command
             .path("--kernel", kernel)
             .path("--initrd", initrd)
-            .add(&["--disk", &self.disk, "--memory", self.memory])
+            .add(&["--disk", &self.disk, "--memory", &self.memory])
             .add(&["--cpus", &self.cpus.to_string()])
             .add(&["--virtio-console", &self.console])
             .add(&["--cmdline", &self.kernel_command_line()]);

@@ -3,17 +3,21 @@
 
 use std::time::Duration;
 
-use super::checks::{Run, host_boots, module_loads, no_complaints, power_off};
+use super::checks::{Run, fills_memory, host_boots, module_loads, no_complaints, power_off};
 use crate::log::TestLog;
 use crate::session::Session;
 use crate::suite::{Limits, Observer, Report};
 
+/// What its lines that say how far it is begin with.
+pub(crate) const SPEAKER: &str = "soak: ";
 /// What the host has for it.
 pub(crate) const PROGRAM: &str = "/bin/soak";
 
 /// How much of each part; a part with zero is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Amounts {
+    /// MiB of a Realm that fills its memory.
+    pub(crate) memory: u32,
     /// Launches in a row.
     pub(crate) launches: u32,
     /// VMMs that are killed.
@@ -55,12 +59,19 @@ pub(crate) fn soak(
 ) -> Report {
     let parts = amounts.parts().into_iter().filter(|part| part.1 > 0);
     let parts: Vec<_> = parts.collect();
+    let fills = u64::from(amounts.memory > 0);
     let mut run = Run::new("soak", session, limits, log, observer);
-    run.observer.planned(parts.len() as u64 + 4);
+    run.observer.planned(parts.len() as u64 + 4 + fills);
     if !run.check("host-boots", host_boots) {
         return run.report;
     }
     run.check("module-loads", module_loads);
+    if amounts.memory > 0 {
+        let mebibytes = u64::from(amounts.memory);
+        run.check("memory-in-blocks", |host| {
+            fills_memory(host, mebibytes, "cloister.then=poweroff", Some(0))
+        });
+    }
     for (name, amount, each) in parts {
         run.check(name, |host| {
             let limit = AROUND + each * amount;
