@@ -14,7 +14,7 @@ const OWN_DISK: &str = "/tmp/disk.img";
 /// Blocks of 4 KiB that a guest copies on it, to the place behind them.
 const COPIED_BLOCKS: u32 = 512;
 /// MiB that a guest which fills its memory leaves to itself.
-const LEFT_MEBIBYTES: u64 = 32;
+const LEFT_MEBIBYTES: u64 = 40;
 /// Exit code of `host-vmm` for a guest that has restarted itself.
 const RESTARTED: i32 = 5;
 /// Free memory may be this much less than before, in KiB: the kernel keeps some of what it has taken
