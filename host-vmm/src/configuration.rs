@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use thiserror::Error;
 
 use crate::layout::{MAX_CPUS, MAX_MEMORY_BYTES, VIRTIO_SLOTS};
 
 mod devices;
+mod name;
 mod numbers;
 mod realm;
 
@@ -14,6 +16,7 @@ pub use devices::{
     ConsoleEnd, Disk, GuestCid, InterfaceName, MacAddress, NOT_BUILT, Net, Rng, Unbuilt,
     VirtioDevice, Vsock,
 };
+pub use name::MachineName;
 pub use numbers::{CpuCount, MemorySize};
 pub use realm::{HashAlgorithm, PERSONALIZATION_BYTES, PersonalizationValue, RealmOptions};
 
@@ -29,7 +32,7 @@ pub const VIRTIO_CONSOLE_COMMAND_LINE: &str = "console=hvc0";
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Configuration {
     /// What messages call it; nothing that the guest sees.
-    pub name: String,
+    pub name: MachineName,
     /// What it has as a Realm; `None` is an ordinary virtual machine.
     pub realm: Option<RealmOptions>,
     /// The kernel: an arm64 `Image`.
@@ -66,7 +69,7 @@ impl Configuration {
     /// An ordinary machine with a kernel, and nothing else that need not be there.
     pub fn new(kernel: PathBuf) -> Self {
         Self {
-            name: "guest".to_owned(),
+            name: MachineName::default(),
             realm: None,
             kernel,
             initrd: None,
@@ -129,16 +132,16 @@ impl Configuration {
 }
 
 /// By what a machine is run.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum, Debug)]
 pub enum Backend {
-    /// The first that can: for a Realm, the kernel's KVM and then the module; otherwise KVM.
+    /// For a Realm the kernel's KVM if it can, else the Realm kernel module; otherwise KVM
     #[default]
     Auto,
-    /// The Realm kernel module, for Realms.
+    /// The Realm kernel module
     Module,
-    /// The kernel's KVM, for ordinary machines.
+    /// The kernel's KVM, for ordinary machines
     Kvm,
-    /// The kernel's KVM with support for Realms of its own.
+    /// The kernel's KVM, for Realms
     KvmCca,
 }
 
@@ -161,13 +164,12 @@ impl Default for DeviceNodes {
 }
 
 /// What follows when a guest restarts itself.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum, Debug)]
 pub enum OnReset {
-    /// The machine is made anew from the content that was loaded at the start. A Realm gets the
-    /// same initial measurement.
+    /// The machine is made anew from the files as they were at the start
     #[default]
     Restart,
-    /// The command ends.
+    /// The command ends with exit code 5
     Exit,
 }
 
@@ -194,6 +196,14 @@ pub enum ConfigurationError {
     /// A device without code.
     #[error("this version of host-vmm has no code for {0}")]
     NotBuilt(Unbuilt),
+    /// No name of a machine.
+    #[error(
+        "a machine's name has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
+    )]
+    Name,
+    /// Not where a console goes.
+    #[error("write terminal, none or file=PATH")]
+    ConsoleEnd,
     /// No name of an interface.
     #[error("not the name of a network interface: 1 to 15 letters, digits, dots and dashes")]
     InterfaceName,

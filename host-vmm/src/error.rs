@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::configuration::ConfigurationError;
 use crate::load::LoadError;
 use crate::machine::MachineError;
+use crate::settings::file::FileError;
 
 /// The exit codes. Callers may rely on them; `host-vmm --help` and the README list them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,11 +52,19 @@ pub enum Ending {
 /// Why a command ends without its result. Each is one line for people.
 #[derive(Error, Debug)]
 pub enum Error {
+    /// A file of settings.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What every machine needs is missing.
+    #[error(
+        "which kernel? Give --kernel <FILE>, or a file of settings that names one with --config <FILE>"
+    )]
+    NoKernel,
     /// An option, by its name.
     #[error("{option}: {error}")]
     Option {
-        /// As it is on the command line.
-        option: &'static str,
+        /// As it is on the command line, or where it is in a file.
+        option: String,
         /// Why it cannot be used.
         error: OptionError,
     },
@@ -94,6 +103,11 @@ pub enum OptionError {
     /// Digits that are none.
     #[error("after 0x there must be an even number of hexadecimal digits")]
     Hexadecimal,
+    /// Not a filter of messages.
+    #[error(
+        "neither a level (error, warn, info, debug, trace, off) nor a filter such as host_vmm::machine=trace: {0}"
+    )]
+    Filter(String),
     /// Its value is not allowed.
     #[error(transparent)]
     Value(#[from] ConfigurationError),
@@ -118,7 +132,9 @@ impl Error {
             Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) => {
                 Exit::HostCannot
             }
-            Self::Option { .. }
+            Self::File(_)
+            | Self::NoKernel
+            | Self::Option { .. }
             | Self::Configuration(_)
             | Self::Load(_)
             | Self::Measurement(_)

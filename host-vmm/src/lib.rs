@@ -12,6 +12,7 @@ pub mod machine;
 pub mod measure;
 pub mod messages;
 pub mod progress;
+pub mod settings;
 pub mod standard_error;
 pub mod sys;
 pub mod terminal;

@@ -8,12 +8,13 @@ use std::time::Instant;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use host_vmm::command_line::{Arguments, Command, Measure, MeasurementForm, Run};
-use host_vmm::configuration::{OnReset, RealmOptions};
+use host_vmm::command_line::{Arguments, Command, Config, Measure, MeasurementForm};
+use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::error::{Ending, Error, Exit};
 use host_vmm::load::Prepared;
 use host_vmm::machine::{self, Operator};
 use host_vmm::measure::{self, report};
+use host_vmm::settings::LogFormat;
 use host_vmm::{messages, standard_error};
 use tracing::{error, info};
 
@@ -25,11 +26,21 @@ fn main() -> ExitCode {
     let mut json = false;
     let result = match arguments.command {
         Command::Run(arguments) => {
-            json = arguments.json;
-            messages::initialize(json);
-            run(*arguments)
+            json = arguments.log_format() == Some(LogFormat::Json);
+            match arguments.effective() {
+                Ok(effective) => {
+                    json = effective.process.log_format == LogFormat::Json;
+                    messages::initialize(&effective.process.log, json);
+                    run(&effective.configuration)
+                }
+                Err(error) => {
+                    messages::initialize("info", json);
+                    Err(error)
+                }
+            }
         }
         Command::Measure(arguments) => measure(*arguments),
+        Command::Config(arguments) => config(*arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "host-vmm", &mut script);
@@ -77,16 +88,14 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
     Exit::Unusable
 }
 
-fn run(arguments: Run) -> Result<Exit, Error> {
-    let realm = arguments.machine.realm;
-    let configuration = arguments.machine.configuration(realm)?;
+fn run(configuration: &Configuration) -> Result<Exit, Error> {
     let begin = Instant::now();
-    let mut prepared = Prepared::new(&configuration)?;
+    let mut prepared = Prepared::new(configuration)?;
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
     let operator = Operator::new()?;
     info!(
-        name = configuration.name,
+        name = %configuration.name,
         memory = %configuration.memory,
         cpus = configuration.cpus.get(),
         milliseconds = milliseconds(begin),
@@ -99,15 +108,15 @@ fn run(arguments: Run) -> Result<Exit, Error> {
             if let Some(options) = measured.take() {
                 scope.spawn(|| say_measurement(options, &prepared));
             }
-            machine::launch(&operator, &configuration, &prepared)
+            machine::launch(&operator, configuration, &prepared)
         })?;
         match ending {
             Ending::PoweredOff => return Ok(Exit::Done),
             Ending::Ended => return Ok(Exit::Ended),
             Ending::Reset if configuration.on_reset == OnReset::Exit => return Ok(Exit::Reset),
             Ending::Reset => {
-                info!(name = configuration.name, "restart");
-                prepared.renew(&configuration)?;
+                info!(name = %configuration.name, "restart");
+                prepared.renew(configuration)?;
             }
         }
     }
@@ -133,8 +142,7 @@ fn milliseconds(begin: Instant) -> u64 {
 
 fn measure(arguments: Measure) -> Result<Exit, Error> {
     let form = arguments.form();
-    // Only Realms are measured: --realm may be left out.
-    let configuration = arguments.machine.configuration(true)?;
+    let configuration = arguments.effective()?.configuration;
     let options = configuration.realm.clone().unwrap_or_default();
     let prepared = Prepared::new(&configuration)?;
     let measurement = measure::initial_measurement(&options, &prepared)?;
@@ -146,6 +154,19 @@ fn measure(arguments: Measure) -> Result<Exit, Error> {
             let json = serde_json::to_string_pretty(&report);
             json.map_err(|error| Error::Output(error.into()))? + "\n"
         }
+    };
+    print(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+fn config(arguments: Config) -> Result<Exit, Error> {
+    let json = arguments.json;
+    let report = arguments.effective()?.report;
+    let text = if json {
+        let json = report.to_json();
+        json.map_err(|error| Error::Output(error.into()))? + "\n"
+    } else {
+        report.to_toml()
     };
     print(text.as_bytes())?;
     Ok(Exit::Done)

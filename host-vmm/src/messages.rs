@@ -1,7 +1,8 @@
 //! Messages about a machine, on standard error: for people, or as JSON.
 //!
 //! What is said where is a matter of `tracing`: `info` is what an operator wants to know of each
-//! run, `debug` the rest. The variable `HOST_VMM_LOG` chooses (`debug`, `host_vmm::machine=trace`).
+//! run, `debug` the rest. The option `--log` or the variable `HOST_VMM_LOG` chooses (`debug`,
+//! `host_vmm::machine=trace`).
 
 use std::fmt;
 
@@ -46,11 +47,6 @@ where
 /// The target of the error that a command ends with. Whoever reads JSON gets it whatever is chosen.
 pub const OUTCOME: &str = "host_vmm::outcome";
 
-fn filter(json: bool) -> EnvFilter {
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
-    always(filter, json)
-}
-
 /// Lets the outcome through.
 fn always(filter: EnvFilter, json: bool) -> EnvFilter {
     match format!("{OUTCOME}=error").parse() {
@@ -59,10 +55,11 @@ fn always(filter: EnvFilter, json: bool) -> EnvFilter {
     }
 }
 
-/// Sends the messages of this process to standard error. Only the first call has an effect.
-pub fn initialize(json: bool) {
+/// Sends the messages of this process to standard error: those that a filter, which has been
+/// checked, lets through. Only the first call has an effect.
+pub fn initialize(filter: &str, json: bool) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(json))
+        .with_env_filter(always(EnvFilter::new(filter), json))
         .with_ansi(false)
         // When standard error fails, nobody can be told, and a running machine must not end of it.
         .log_internal_errors(false)

@@ -114,12 +114,70 @@ fn reference_values_are_those_that_the_verifier_reads() {
 }
 
 #[test]
+fn a_file_and_options_come_to_what_config_prints() {
+    let folder = files();
+    let folder = folder.path();
+    let file = "kernel = \"kernel\"\ninitrd = \"initrd\"\nmemory = \"16M\"\n[realm]\n";
+    fs::write(folder.join("machine.toml"), file).unwrap();
+    let from_file = ["measure", "--config", "%machine.toml"];
+    let hex = stdout(&measure(folder, &["--memory", "16M"]));
+    assert_eq!(stdout(&host_vmm_in(folder, &from_file)), hex);
+    let more = [&from_file[..], &["--memory", "1G"]].concat();
+    assert_ne!(stdout(&host_vmm_in(folder, &more)), hex);
+
+    let config = ["config", "--config", "%machine.toml", "--cpus", "2"];
+    let text = stdout(&host_vmm_in(folder, &config));
+    let kernel = format!("kernel = \"{}\"", folder.join("kernel").display());
+    assert!(text.contains(&kernel), "{text}");
+    assert!(text.contains("# --cpus\n"), "{text}");
+    // What it prints is a file of the same meaning.
+    fs::write(folder.join("printed.toml"), &text).unwrap();
+    let printed = stdout(&host_vmm_in(
+        folder,
+        &["config", "--config", "%printed.toml"],
+    ));
+    let values = |text: &str| {
+        let lines = text
+            .lines()
+            .map(|line| line.split("  #").next().unwrap().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    let same = |one: &str, other: &str| {
+        let pairs = values(one).into_iter().zip(values(other));
+        pairs
+            .map(|(one, other)| (one.trim_end().to_owned(), other.trim_end().to_owned()))
+            .all(|(one, other)| one == other)
+    };
+    assert!(same(&text, &printed), "{text}{printed}");
+    let json = stdout(&host_vmm_in(folder, &[&config[..], &["--json"]].concat()));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json.as_array().unwrap().len() > 15);
+
+    let line = complaint(
+        &host_vmm_in(folder, &["run", "--config", "%absent.toml"]),
+        2,
+    );
+    assert!(line.contains("absent.toml: No such file"), "{line}");
+    fs::write(folder.join("machine.toml"), "kernle = \"k\"").unwrap();
+    for command in ["run", "measure", "config"] {
+        let line = complaint(
+            &host_vmm_in(folder, &[command, "--config", "%machine.toml"]),
+            2,
+        );
+        assert!(
+            line.ends_with("machine.toml:1: no key 'kernle' is known; did you mean 'kernel'?"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let help = stdout(&host_vmm(&["--help"]));
     for code in 0..=5 {
         assert!(help.contains(&format!("\n  {code}  ")), "{help}");
     }
-    for command in ["run", "measure", "completions"] {
+    for command in ["run", "measure", "config", "completions"] {
         let help = stdout(&host_vmm(&[command, "--help"]));
         assert!(help.contains(&format!("\n  host-vmm {command} ")), "{help}");
     }

@@ -221,7 +221,7 @@ pub(crate) fn configuration(realm: bool) -> (TempDir, Configuration) {
     let kernel = folder.path().join("kernel");
     std::fs::write(&kernel, TestKernel::default().build()).unwrap();
     let configuration = Configuration {
-        name: "test".into(),
+        name: "test".parse().unwrap(),
         realm: realm.then(RealmOptions::default),
         memory: MemorySize::new(16 << 20).unwrap(),
         cpus: CpuCount::new(2).unwrap(),

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::configuration::{ConsoleEnd, Disk, Net, Vsock};
+use crate::configuration::{Disk, Net, Vsock};
 
 /// `PATH`, with `,readonly` and `,direct` behind it.
 pub(super) fn disk(text: &OsStr) -> Disk {
@@ -25,18 +25,6 @@ pub(super) fn disk(text: &OsStr) -> Disk {
         path: Path::new(OsStr::from_bytes(path)).to_owned(),
         read_only,
         direct,
-    }
-}
-
-/// `terminal`, `none` or `file=PATH`.
-pub(super) fn console_end(text: &str) -> Result<ConsoleEnd, &'static str> {
-    match text {
-        "terminal" => Ok(ConsoleEnd::Terminal),
-        "none" => Ok(ConsoleEnd::Nowhere),
-        _ => match text.strip_prefix("file=") {
-            Some(path) if !path.is_empty() => Ok(ConsoleEnd::File(path.into())),
-            _ => Err("write terminal, none or file=PATH"),
-        },
     }
 }
 

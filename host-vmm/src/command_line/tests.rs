@@ -1,27 +1,28 @@
+use std::path::Path;
+
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::configuration::ConfigurationError;
+use crate::configuration::{
+    Backend, Configuration, ConfigurationError, ConsoleEnd, DeviceNodes, Disk, HashAlgorithm,
+    OnReset, RealmOptions,
+};
 
-fn parse(line: &[&str]) -> Result<MachineArguments, clap::Error> {
+fn parse(line: &[&str]) -> Result<Run, clap::Error> {
     let line = ["host-vmm", "run", "--kernel", "k"].iter().chain(line);
     match Arguments::try_parse_from(line)?.command {
-        Command::Run(run) => Ok(run.machine),
+        Command::Run(run) => Ok(*run),
         _ => unreachable!(),
     }
 }
 
-/// The machine of a command line, with what it says of Realms.
+/// The machine of a command line.
 fn configuration(line: &[&str]) -> Configuration {
-    let arguments = parse(line).unwrap();
-    let realm = arguments.realm;
-    arguments.configuration(realm).unwrap()
+    parse(line).unwrap().effective().unwrap().configuration
 }
 
 fn refused(line: &[&str]) -> Error {
-    let arguments = parse(line).unwrap();
-    let realm = arguments.realm;
-    arguments.configuration(realm).unwrap_err()
+    parse(line).unwrap().effective().unwrap_err()
 }
 
 #[test]
@@ -149,44 +150,6 @@ fn options_for_realms_need_a_realm() {
     }
     refused(&["--realm", "--backend", "kvm"]);
     configuration(&["--backend", "kvm"]);
-}
-
-#[test]
-fn personalization_values() {
-    let value = |text: &str| personalization_value(OsStr::new(text));
-    assert_eq!(
-        value("tenant").unwrap(),
-        PersonalizationValue::new(b"tenant").unwrap()
-    );
-    assert_eq!(
-        value("0xfFe0").unwrap(),
-        PersonalizationValue::new(&[0xff, 0xe0]).unwrap()
-    );
-    assert!(value(&format!("0x{}", "00".repeat(64))).is_ok());
-    for text in ["0xabc", "0xzz", "0x0x00"] {
-        assert!(
-            matches!(value(text), Err(OptionError::Hexadecimal)),
-            "{text}"
-        );
-    }
-    for text in [
-        "x".repeat(65),
-        format!("0x{}", "00".repeat(65)),
-        "@/dev/zero".into(),
-    ] {
-        assert!(matches!(
-            value(&text),
-            Err(OptionError::Value(
-                ConfigurationError::PersonalizationLength
-            ))
-        ));
-    }
-    assert!(matches!(value("@/nowhere"), Err(OptionError::File { .. })));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("value");
-    std::fs::write(&path, [3; 64]).unwrap();
-    let text = format!("@{}", path.display());
-    assert_eq!(value(&text).unwrap().as_bytes(), &[3; 64]);
 }
 
 #[test]

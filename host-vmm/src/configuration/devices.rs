@@ -65,6 +65,32 @@ pub enum ConsoleEnd {
     Nowhere,
 }
 
+impl FromStr for ConsoleEnd {
+    type Err = ConfigurationError;
+
+    /// `terminal`, `none` or `file=PATH`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "terminal" => Ok(Self::Terminal),
+            "none" => Ok(Self::Nowhere),
+            _ => match text.strip_prefix("file=") {
+                Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+                _ => Err(ConfigurationError::ConsoleEnd),
+            },
+        }
+    }
+}
+
+impl fmt::Display for ConsoleEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Terminal => f.write_str("terminal"),
+            Self::File(path) => write!(f, "file={}", path.display()),
+            Self::Nowhere => f.write_str("none"),
+        }
+    }
+}
+
 /// A disk of the guest: a file, or a block device of the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Disk {

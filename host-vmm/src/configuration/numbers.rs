@@ -33,6 +33,16 @@ impl MemorySize {
     pub const fn bytes(self) -> u64 {
         self.0
     }
+
+    /// As options have it.
+    pub fn as_option(self) -> String {
+        let mebibytes = self.0 >> 20;
+        if mebibytes.is_multiple_of(1024) {
+            format!("{}G", mebibytes >> 10)
+        } else {
+            format!("{mebibytes}M")
+        }
+    }
 }
 
 impl FromStr for MemorySize {
@@ -136,6 +146,9 @@ mod tests {
                 Err(ConfigurationError::MemoryTooLarge),
                 "{text:?}"
             );
+        }
+        for text in ["512M", "3G", "2M", "1026M"] {
+            assert_eq!(text.parse::<MemorySize>().unwrap().as_option(), text);
         }
         assert_eq!(MemorySize(512 << 20).to_string(), "512 MiB");
         assert_eq!(MemorySize(3 << 30).to_string(), "3 GiB");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+
 use super::ConfigurationError;
 
 /// Bytes of a personalization value.
@@ -39,12 +41,14 @@ impl Default for RealmOptions {
 }
 
 /// What a Realm is measured with.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum, Debug)]
 pub enum HashAlgorithm {
-    /// SHA-256.
+    /// SHA-256
     #[default]
+    #[value(name = "sha-256", alias = "sha256")]
     Sha256,
-    /// SHA-512.
+    /// SHA-512
+    #[value(name = "sha-512", alias = "sha512")]
     Sha512,
 }
 

@@ -22,7 +22,7 @@ pub fn toml(
     file::to_toml(&ReferenceValues {
         platforms: Vec::new(),
         realms: vec![RealmReference {
-            name: Some(configuration.name.clone()),
+            name: Some(configuration.name.to_string()),
             initial_measurement: vec![measurement],
             personalization_value: vec![*options.personalization_value.as_bytes()],
             ..RealmReference::default()

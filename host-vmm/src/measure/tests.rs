@@ -25,7 +25,7 @@ fn configuration(folder: &std::path::Path, more: &[&str]) -> Configuration {
     line.extend(["--initrd", initrd.to_str().unwrap()]);
     line.extend(more);
     match Arguments::try_parse_from(line).unwrap().command {
-        Command::Measure(measure) => measure.machine.configuration(true).unwrap(),
+        Command::Measure(measure) => measure.effective().unwrap().configuration,
         _ => unreachable!(),
     }
 }

@@ -1,0 +1,34 @@
+//! How a machine is run.
+
+use clap::Args;
+
+use crate::messages;
+use crate::settings::{LogFormat, Origin, ProcessSettings, Setting};
+
+/// What describes how a machine is run.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options for this process")]
+pub struct ProcessArguments {
+    /// What is said about the machine: error, warn, info, debug, trace or off, or a filter with
+    /// levels for parts of this program [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is said [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl ProcessArguments {
+    /// What was said on the command line and in the environment, with the format of messages and
+    /// the option that it comes from.
+    pub(super) fn settings(self, format: Option<LogFormat>, flag: &'static str) -> ProcessSettings {
+        let variable = std::env::var_os(messages::VARIABLE).map(|text| Setting {
+            value: text.to_string_lossy().into_owned(),
+            origin: Origin::Environment(messages::VARIABLE),
+        });
+        ProcessSettings {
+            log: self.log.map(|log| Setting::flag("--log", log)).or(variable),
+            log_format: format.map(|format| Setting::flag(flag, format)),
+        }
+    }
+}

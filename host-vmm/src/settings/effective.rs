@@ -1,0 +1,246 @@
+//! What comes of settings: a machine, and how this process runs it.
+
+use tracing_subscriber::EnvFilter;
+
+use super::report::{Report, Show};
+use super::{
+    BlockSettings, ConsoleSettings, DeviceSettings, LogFormat, NetSettings, Origin,
+    ProcessSettings, RealmSettings, Setting, Settings, VsockSettings,
+};
+use crate::configuration::{
+    Backend, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
+    HashAlgorithm, MachineName, MemorySize, Net, OnReset, RealmOptions, Rng,
+    VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
+};
+use crate::error::{Error, OptionError};
+
+/// How a process runs a machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessOptions {
+    /// What is said about the machine: a filter of `tracing`.
+    pub log: String,
+    /// How it is said.
+    pub log_format: LogFormat,
+}
+
+/// What settings come to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Effective {
+    /// The machine.
+    pub configuration: Configuration,
+    /// How it is run.
+    pub process: ProcessOptions,
+    /// Each value with its origin.
+    pub report: Report,
+}
+
+impl Settings {
+    /// What they come to. `realm` says that it is a Realm, whatever else was said.
+    ///
+    /// # Errors
+    ///
+    /// For a value that cannot be used, and for values that do not go together.
+    pub fn effective(self, realm: bool) -> Result<Effective, Error> {
+        let mut report = Report::default();
+        let Self {
+            machine,
+            realm: realm_settings,
+            devices,
+            process,
+        } = self;
+        let is_realm = realm || machine.realm.as_ref().is_some_and(|given| given.value);
+        let name = report.or("name", machine.name, MachineName::default);
+        let kernel = machine.kernel.ok_or(Error::NoKernel)?;
+        let kernel = report.add("kernel", kernel);
+        let initrd = report.option("initrd", machine.initrd);
+        let has_terminal = |end: &ConsoleSettings| end.to.value == ConsoleEnd::Terminal;
+        let virtio_has_terminal = devices.consoles.iter().any(has_terminal);
+        let command_line = report.or("cmdline", machine.cmdline, || {
+            let default = if virtio_has_terminal {
+                VIRTIO_CONSOLE_COMMAND_LINE
+            } else {
+                DEFAULT_COMMAND_LINE
+            };
+            default.to_owned()
+        });
+        let memory = report.or("memory", machine.memory, || MemorySize::DEFAULT);
+        let cpus = report.or("cpus", machine.cpus, || CpuCount::ONE);
+        let serial = report.or("serial", machine.serial, || {
+            if virtio_has_terminal {
+                ConsoleEnd::Nowhere
+            } else {
+                ConsoleEnd::Terminal
+            }
+        });
+        check_backend(machine.backend.as_ref(), is_realm)?;
+        let nodes = DeviceNodes::default();
+        let mut configuration = Configuration {
+            name,
+            initrd,
+            command_line,
+            memory,
+            cpus,
+            serial,
+            backend: report.or("backend", machine.backend, Backend::default),
+            device_nodes: DeviceNodes {
+                realm: report.or("realm-device", machine.realm_device, || nodes.realm),
+                kvm: report.or("kvm-device", machine.kvm_device, || nodes.kvm),
+            },
+            on_reset: report.or("on-reset", machine.on_reset, OnReset::default),
+            ..Configuration::new(kernel)
+        };
+        let process = process.effective(&mut report)?;
+        if is_realm {
+            report.table("realm");
+            configuration.realm = Some(realm_settings.effective(&mut report)?);
+        } else {
+            realm_settings.refuse()?;
+        }
+        devices.effective(&mut report, &mut configuration);
+        configuration.check()?;
+        Ok(Effective {
+            configuration,
+            process,
+            report,
+        })
+    }
+}
+
+fn check_backend(backend: Option<&Setting<Backend>>, realm: bool) -> Result<(), Error> {
+    let Some(backend) = backend else {
+        return Ok(());
+    };
+    let error = match (backend.value, realm) {
+        (Backend::Kvm, true) => OptionError::OnlyForOrdinaryMachines,
+        (Backend::Module | Backend::KvmCca, false) => OptionError::BackendForRealms,
+        (Backend::Auto, _) | (Backend::Kvm, false) | (Backend::Module | Backend::KvmCca, true) => {
+            return Ok(());
+        }
+    };
+    let place = backend.origin.place("backend");
+    let option = format!("{place} {}", backend.value.shown());
+    Err(Error::Option { option, error })
+}
+
+impl ProcessSettings {
+    fn effective(self, report: &mut Report) -> Result<ProcessOptions, Error> {
+        if let Some(log) = &self.log
+            && let Err(error) = EnvFilter::try_new(&log.value)
+        {
+            return Err(Error::Option {
+                option: log.origin.place("log"),
+                error: OptionError::Filter(error.to_string()),
+            });
+        }
+        Ok(ProcessOptions {
+            log: report.or("log", self.log, || "info".to_owned()),
+            log_format: report.or("log-format", self.log_format, LogFormat::default),
+        })
+    }
+}
+
+impl RealmSettings {
+    /// Nothing of it may have been asked for on the command line, because this is no Realm. What a
+    /// file says is for when it is one.
+    fn refuse(&self) -> Result<(), Error> {
+        fn origin<T>(setting: Option<&Setting<T>>) -> Option<&Origin> {
+            setting.map(|setting| &setting.origin)
+        }
+        let origins = [
+            origin(self.hash.as_ref()),
+            origin(self.personalization_value.as_ref()),
+            origin(self.sve_vl.as_ref()),
+            origin(self.pmu_counters.as_ref()),
+            origin(self.breakpoints.as_ref()),
+            origin(self.watchpoints.as_ref()),
+        ];
+        let flags = origins
+            .into_iter()
+            .flatten()
+            .filter_map(|origin| match origin {
+                Origin::Flag(name) => Some(*name),
+                Origin::Default | Origin::Environment(_) | Origin::File { .. } => None,
+            });
+        match flags.into_iter().next() {
+            Some(option) => Err(Error::Option {
+                option: option.to_owned(),
+                error: OptionError::OnlyForRealms,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn effective(self, report: &mut Report) -> Result<RealmOptions, Error> {
+        let least = RealmOptions::default();
+        let hash_algorithm = report.or("hash", self.hash, HashAlgorithm::default);
+        let value = self.personalization_value.as_ref();
+        let value = value.map(|setting| {
+            let place = || setting.origin.place("realm.personalization-value");
+            setting.value.value().map_err(|error| Error::Option {
+                option: place(),
+                error,
+            })
+        });
+        let personalization_value = value.transpose()?.unwrap_or_default();
+        report.option("personalization-value", self.personalization_value);
+        let sve_vl = report.option("sve-vl", self.sve_vl);
+        let pmu_counters = report.option("pmu-counters", self.pmu_counters);
+        // The least that there can be is what there is.
+        let mut number = |key, given: Option<Setting<_>>, least: u8| {
+            let shown = given.map(|setting: Setting<super::Count<2, 64>>| Setting {
+                value: u32::from(setting.value.get()),
+                origin: setting.origin,
+            });
+            let number = report.or(key, shown, || u32::from(least) + 1);
+            u8::try_from(number.saturating_sub(1)).unwrap_or(u8::MAX)
+        };
+        Ok(RealmOptions {
+            hash_algorithm,
+            personalization_value,
+            sve_vl: sve_vl.map(super::VectorBits::encoded),
+            pmu_counters: pmu_counters.map(super::Count::get),
+            breakpoints: number("breakpoints", self.breakpoints, least.breakpoints),
+            watchpoints: number("watchpoints", self.watchpoints, least.watchpoints),
+        })
+    }
+}
+
+impl DeviceSettings {
+    fn effective(self, report: &mut Report, configuration: &mut Configuration) {
+        for ConsoleSettings { to } in self.consoles {
+            report.list("console");
+            configuration.consoles.push(report.add("to", to));
+        }
+        for block in self.blocks {
+            let BlockSettings {
+                path,
+                read_only,
+                direct,
+            } = block;
+            report.list("block");
+            configuration.disks.push(Disk {
+                path: report.add("path", path),
+                read_only: report.or("read-only", read_only, || false),
+                direct: report.or("direct", direct, || false),
+            });
+        }
+        for NetSettings { tap, mac } in self.nets {
+            report.list("net");
+            configuration.nets.push(Net {
+                tap: report.add("tap", tap),
+                mac: report.option("mac", mac),
+            });
+        }
+        for VsockSettings { cid, socket } in self.vsocks {
+            report.list("vsock");
+            configuration.vsocks.push(Vsock {
+                cid: report.add("cid", cid),
+                socket: report.add("socket", socket),
+            });
+        }
+        if self.rng.is_some_and(|setting| setting.value) {
+            report.table("rng");
+            configuration.rng = Some(Rng);
+        }
+    }
+}
