@@ -155,6 +155,8 @@ fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
             for (&first, &pages) in &model.chunks {
                 assert!(!model.spare(first, pages), "{first} stays for nothing");
             }
+            // Neighbours have lost their neighbours, and with them a page to hand out.
+            assert_eq!(pool.available(), model.candidates(1).count() as u64);
         }
     }
 }

@@ -1,0 +1,119 @@
+//! The pool by examples; `tests/pool.rs` compares it with a model.
+
+use super::*;
+
+fn page(number: u64) -> Page {
+    Page::new(number * PAGE_SIZE).expect("a page")
+}
+
+#[test]
+fn a_chunk_alone_has_guards_and_no_block() {
+    let mut pool = Pool::new();
+    pool.add(page(1024), 10).expect("a chunk");
+    assert_eq!(pool.take_block(), None);
+    assert_eq!(pool.available(), 1022);
+    let mut taken = 0;
+    while let Some(got) = pool.take_group(0, true) {
+        assert!(got > page(1024) && got < page(2047));
+        assert!(pool.may_be_delegated(got));
+        taken += 1;
+    }
+    assert_eq!(taken, 1022);
+}
+
+#[test]
+fn neighbours_make_a_run() {
+    let mut pool = Pool::new();
+    pool.add(page(2048), 10).expect("a chunk");
+    pool.add(page(1024), 10).expect("a chunk");
+    assert_eq!(pool.take_block(), Some(page(2048)));
+    assert_eq!(pool.take_block(), Some(page(1536)));
+    assert_eq!(pool.take_block(), None);
+    assert_eq!(pool.add(page(1024), 9), Err(PoolError::NotAChunk));
+    assert_eq!(pool.add(page(3072 + 512), 10), Err(PoolError::NotAChunk));
+    pool.add(page(3072), 9).expect("a chunk");
+    assert_eq!(pool.take_block(), Some(page(2560)));
+}
+
+#[test]
+fn a_chunk_stays_while_it_guards_a_neighbour() {
+    let mut pool = Pool::new();
+    for first in [1024, 2048] {
+        pool.add(page(first), 10).expect("a chunk");
+    }
+    let block = pool.take_block().expect("a block");
+    assert_eq!(block, page(1536));
+    // The last page of the lower chunk is delegated: the upper chunk must stay.
+    assert_eq!(pool.remove_spare(&mut 0), None);
+    for number in 0..512 {
+        pool.release(block.nth(number)).expect("handed out");
+    }
+    assert_eq!(pool.release(block), Err(PoolError::NotHandedOut));
+    let mut from = 0;
+    assert_eq!(pool.remove_spare(&mut from), Some((page(1024), 10)));
+    assert_eq!(pool.remove_spare(&mut from), Some((page(2048), 10)));
+    assert_eq!(pool.counters(), Counters::default());
+}
+
+#[test]
+fn lost_pages_stay() {
+    let mut pool = Pool::new();
+    pool.add(page(1024), 10).expect("a chunk");
+    let lost = pool.take_group(0, true).expect("a page");
+    pool.lose(lost).expect("handed out");
+    assert_eq!(pool.release(lost), Err(PoolError::NotHandedOut));
+    assert_eq!(pool.lose(lost), Err(PoolError::NotHandedOut));
+    assert_eq!(pool.remove_spare(&mut 0), None);
+    assert_eq!(pool.counters().lost, 1);
+    assert_ne!(pool.take_group(0, true), Some(lost));
+}
+
+#[test]
+fn small_things_spare_the_blocks() {
+    let mut pool = Pool::new();
+    for first in [1024, 2048, 3072] {
+        pool.add(page(first), 10).expect("a chunk");
+    }
+    // Two broken blocks, at the edges of the run: 511 pages each.
+    for _ in 0..1022 {
+        pool.take_group(0, false).expect("a page of the edge");
+    }
+    assert_eq!(pool.take_group(0, false), None);
+    for _ in 0..4 {
+        pool.take_block().expect("a block");
+    }
+    assert_eq!(pool.take_group(0, true), None);
+}
+
+#[test]
+fn what_comes_back_is_found_among_many() {
+    let mut pool = Pool::new();
+    // Pairs that do not touch each other, the last one first: two blocks in each.
+    for pair in (0..130).rev() {
+        for first in [3072 * pair + 1024, 3072 * pair + 2048] {
+            pool.add(page(first), 10).expect("a chunk");
+        }
+    }
+    let mut blocks: Vec<Page> = core::iter::from_fn(|| pool.take_block()).collect();
+    blocks.sort();
+    assert_eq!(blocks.len(), 260);
+    for index in [7, 131, 258] {
+        for number in 0..512 {
+            pool.release(blocks[index].nth(number)).expect("handed out");
+        }
+        assert_eq!(pool.take_block(), Some(blocks[index]));
+        assert_eq!(pool.take_block(), None);
+    }
+    for &block in &blocks {
+        for number in 0..512 {
+            pool.release(block.nth(number)).expect("handed out");
+        }
+    }
+    let mut from = 0;
+    let spare = core::iter::from_fn(|| pool.remove_spare(&mut from)).count();
+    assert_eq!((spare, pool.available()), (260, 0));
+    assert_eq!(pool.counters(), Counters::default());
+    // Where they were there is room again.
+    pool.add(page(1024), 10).expect("a chunk");
+    assert_eq!(pool.take_group(0, true), Some(page(1025)));
+}
