@@ -71,6 +71,14 @@ pub enum Error {
     /// Options that do not go together.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
+    /// The audit log cannot be opened.
+    #[error("audit log {path}: {error}", path = path.display())]
+    AuditLog {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Content of the guest's memory.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -134,6 +142,7 @@ impl Error {
             }
             Self::File(_)
             | Self::NoKernel
+            | Self::AuditLog { .. }
             | Self::Option { .. }
             | Self::Configuration(_)
             | Self::Load(_)

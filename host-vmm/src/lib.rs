@@ -7,6 +7,7 @@ pub mod device_tree;
 pub mod devices;
 pub mod error;
 pub mod layout;
+pub mod life;
 pub mod load;
 pub mod machine;
 pub mod measure;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -11,10 +12,12 @@ use clap::{CommandFactory as _, Parser as _};
 use host_vmm::command_line::{Arguments, Command, Config, Measure, MeasurementForm};
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::error::{Ending, Error, Exit};
+use host_vmm::life::Life;
+use host_vmm::life::audit::{AuditLog, Event};
 use host_vmm::load::Prepared;
 use host_vmm::machine::{self, Operator};
 use host_vmm::measure::{self, report};
-use host_vmm::settings::LogFormat;
+use host_vmm::settings::{Effective, LogFormat};
 use host_vmm::{messages, standard_error};
 use tracing::{error, info};
 
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
                 Ok(effective) => {
                     json = effective.process.log_format == LogFormat::Json;
                     messages::initialize(&effective.process.log, json);
-                    run(&effective.configuration)
+                    run(&effective)
                 }
                 Err(error) => {
                     messages::initialize("info", json);
@@ -88,12 +91,30 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
     Exit::Unusable
 }
 
-fn run(configuration: &Configuration) -> Result<Exit, Error> {
+fn run(effective: &Effective) -> Result<Exit, Error> {
+    let audit = effective.process.audit_log.as_deref();
+    let audit = audit.map(|path| {
+        AuditLog::open(path).map_err(|error| Error::AuditLog {
+            path: path.into(),
+            error,
+        })
+    });
+    let life = Life::new(&effective.configuration, audit.transpose()?);
+    let result = live(&life, &effective.configuration);
+    match &result {
+        Ok(exit) => life.end(*exit, None),
+        Err(error) => life.end(error.exit(), Some(error)),
+    }
+    result
+}
+
+fn live(life: &Arc<Life>, configuration: &Configuration) -> Result<Exit, Error> {
     let begin = Instant::now();
     let mut prepared = Prepared::new(configuration)?;
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
     let operator = Operator::new()?;
+    let _signals = life.listen(&operator)?;
     info!(
         name = %configuration.name,
         memory = %configuration.memory,
@@ -106,15 +127,16 @@ fn run(configuration: &Configuration) -> Result<Exit, Error> {
         let ending = thread::scope(|scope| {
             // Beside the launch, which takes no notice of it; once, because it stays the same.
             if let Some(options) = measured.take() {
-                scope.spawn(|| say_measurement(options, &prepared));
+                scope.spawn(|| say_measurement(life, options, &prepared));
             }
-            machine::launch(&operator, configuration, &prepared)
+            machine::launch(life, configuration, &prepared)
         })?;
         match ending {
             Ending::PoweredOff => return Ok(Exit::Done),
             Ending::Ended => return Ok(Exit::Ended),
             Ending::Reset if configuration.on_reset == OnReset::Exit => return Ok(Exit::Reset),
             Ending::Reset => {
+                life.record(&Event::Restart);
                 info!(name = %configuration.name, "restart");
                 prepared.renew(configuration)?;
             }
@@ -123,15 +145,19 @@ fn run(configuration: &Configuration) -> Result<Exit, Error> {
 }
 
 /// Says what `host-vmm measure` prints.
-fn say_measurement(options: &RealmOptions, prepared: &Prepared) {
+fn say_measurement(life: &Life, options: &RealmOptions, prepared: &Prepared) {
     let begin = Instant::now();
     match measure::initial_measurement(options, prepared) {
-        Ok(measurement) => info!(
-            rim = %measurement,
-            hash = options.hash_algorithm.name(),
-            milliseconds = milliseconds(begin),
-            "initial measurement"
-        ),
+        Ok(measurement) => {
+            let hash = options.hash_algorithm.name();
+            life.measured(&measurement, hash);
+            info!(
+                rim = %measurement,
+                hash,
+                milliseconds = milliseconds(begin),
+                "initial measurement"
+            );
+        }
         Err(error) => error!(%error, "no initial measurement"),
     }
 }

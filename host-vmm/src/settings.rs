@@ -155,6 +155,8 @@ layer! {
         log: String,
         /// How it is said.
         log_format: LogFormat,
+        /// Where events of the machine's life are written to.
+        audit_log: PathBuf,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::backend::kvm::Flavour;
 use crate::backend::{BackendError, Exit, Vcpu, VirtualMachine, Visibility};
 use crate::devices::{Bus, Complaints};
 use crate::layout::{PAGE_BYTES, Range};
+use crate::life::counters::{ExitCounters, Reason};
 use crate::sys::memory::Ram;
 
 const PSCI_CPU_ON_32: u64 = 0x8400_0003;
@@ -69,6 +70,8 @@ pub struct Shared {
     pub shared_bit: u64,
     /// They are to end.
     pub stop: Arc<AtomicBool>,
+    /// Why they have stopped.
+    pub exits: Arc<ExitCounters>,
     /// What is said of the guest.
     pub(crate) complaints: Complaints,
 }
@@ -106,7 +109,9 @@ pub fn run(vcpu: &mut dyn Vcpu, shared: &Shared) -> Ended {
 }
 
 fn step(vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Ended>, VcpuError> {
-    match vcpu.run()? {
+    let exit = vcpu.run()?;
+    shared.exits.count(reason(&exit));
+    match exit {
         Exit::Read(address, data) => shared.bus.read(address & !shared.shared_bit, data),
         Exit::Write(address, data) => shared.bus.write(address & !shared.shared_bit, data),
         Exit::Convert(range, to) => convert(range, to, shared)?,
@@ -128,6 +133,23 @@ fn step(vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Ended>, VcpuError
         Exit::Unknown(name) => return Err(VcpuError::UnknownExit(name)),
     }
     Ok(None)
+}
+
+/// What is counted.
+fn reason(exit: &Exit<'_>) -> Reason {
+    match exit {
+        Exit::Read(..) => Reason::Read,
+        Exit::Write(..) => Reason::Write,
+        Exit::Convert(..) => Reason::Convert,
+        Exit::Psci(..) => Reason::Psci,
+        Exit::Interrupted => Reason::Interrupted,
+        Exit::PowerOff
+        | Exit::Reset
+        | Exit::Crash
+        | Exit::FailedEntry(_)
+        | Exit::InternalError
+        | Exit::Unknown(_) => Reason::Other,
+    }
 }
 
 /// Memory becomes private or shared because the Realm wants it. What is not whole pages of its RAM

@@ -73,6 +73,17 @@ pub enum Flavour {
     KvmCca,
 }
 
+impl Flavour {
+    /// Its name, as `--backend` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ordinary => "kvm",
+            Self::Module => "module",
+            Self::KvmCca => "kvm-cca",
+        }
+    }
+}
+
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

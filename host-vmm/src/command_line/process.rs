@@ -1,5 +1,7 @@
 //! How a machine is run.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::messages;
@@ -16,6 +18,9 @@ pub struct ProcessArguments {
     /// How it is said [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Append events of the machine's life to a file, as JSON, one object per line
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
 }
 
 impl ProcessArguments {
@@ -29,6 +34,9 @@ impl ProcessArguments {
         ProcessSettings {
             log: self.log.map(|log| Setting::flag("--log", log)).or(variable),
             log_format: format.map(|format| Setting::flag(flag, format)),
+            audit_log: self
+                .audit_log
+                .map(|path| Setting::flag("--audit-log", path)),
         }
     }
 }

@@ -10,56 +10,41 @@ use crate::vcpu::Ended;
 
 /// Between a machine and its threads.
 #[derive(Default)]
-pub(super) struct Control {
+pub(crate) struct Control {
     /// The first reason to end; others follow from it.
     ending: Mutex<Option<Result<Ending, MachineError>>>,
     changed: Condvar,
-    /// The operator wants it to end.
-    asked: AtomicBool,
     /// The threads are to end.
     stop: Arc<AtomicBool>,
 }
 
 impl Control {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// Whether threads are to end.
-    pub(super) fn stop(&self) -> Arc<AtomicBool> {
+    pub(crate) fn stop(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
     /// Whether the machine is to end.
-    pub(super) fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         lock(&self.ending).is_some()
     }
 
     /// The operator wants it to end.
-    pub(super) fn leave(&self) {
-        self.asked.store(true, Ordering::SeqCst);
+    pub(crate) fn leave(&self) {
         self.finish();
     }
 
     /// What is left of it is to end.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.set(Ok(Ending::Ended));
     }
 
-    /// What a machine that has been taken down comes to: an operator who wanted it to end meanwhile
-    /// does not want it restarted.
-    pub(super) fn settle(
-        &self,
-        result: Result<Ending, MachineError>,
-    ) -> Result<Ending, MachineError> {
-        match result {
-            Ok(Ending::Reset) if self.asked.load(Ordering::SeqCst) => Ok(Ending::Ended),
-            result => result,
-        }
-    }
-
     /// A vCPU has ended.
-    pub(super) fn end(&self, number: u32, ended: Ended) {
+    pub(crate) fn end(&self, number: u32, ended: Ended) {
         self.set(match ended {
             Ended::PoweredOff => Ok(Ending::PoweredOff),
             Ended::Reset => Ok(Ending::Reset),
@@ -77,7 +62,7 @@ impl Control {
     }
 
     /// Waits for the first reason to end.
-    pub(super) fn wait(&self) -> Result<Ending, MachineError> {
+    pub(crate) fn wait(&self) -> Result<Ending, MachineError> {
         let mut ending = lock(&self.ending);
         loop {
             if let Some(result) = ending.take() {

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use tracing::info;
 use virtio_bindings::bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -139,15 +138,13 @@ impl Devices {
         Ok(())
     }
 
-    /// Hands standard input to the console that is on the terminal.
-    pub(super) fn listen(&mut self, control: &Arc<Control>) -> Result<Option<Input>, MachineError> {
+    /// Hands standard input to the console that is on the terminal, and calls `leave` for Ctrl-A X.
+    pub(super) fn listen(
+        &mut self,
+        leave: impl Fn() + Send + 'static,
+    ) -> Result<Option<Input>, MachineError> {
         let Some((sink, room)) = self.terminal.take() else {
             return Ok(None);
-        };
-        let control = Arc::clone(control);
-        let leave = move || {
-            info!("left by Ctrl-A X");
-            control.leave();
         };
         let input = Input::standard(sink, room, leave).map_err(MachineError::Terminal)?;
         Ok(Some(input))

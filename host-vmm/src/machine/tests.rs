@@ -3,18 +3,24 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use vm_memory::GuestMemory as _;
+use vm_memory::{Bytes as _, GuestAddress, GuestMemory as _};
 
+use super::threads::Threads;
 use super::*;
-use crate::backend::Visibility;
 use crate::backend::fake::{Event, Machine, Step, configuration};
 use crate::backend::kvm::Flavour;
+use crate::backend::{Start, VirtualMachine, Visibility};
 use crate::configuration::{ConsoleEnd, Disk};
 use crate::devices::lock;
+use crate::error::Exit;
 use crate::layout::{Range, Spi};
+use crate::life::Asked;
+use crate::life::audit::AuditLog;
 use crate::terminal::Output;
+use crate::worker::Worker;
 
 /// Runs a machine through the scripts of its vCPUs.
 fn run_scripts(
@@ -29,14 +35,35 @@ fn run_scripts(
     run_machine(configuration, Machine::new(flavour, scripts))
 }
 
+/// What a launch does with a machine that is there.
+fn run(
+    life: &Arc<Life>,
+    configuration: &Configuration,
+    prepared: &Prepared,
+    machine: Arc<dyn VirtualMachine>,
+) -> Result<Ending, MachineError> {
+    let control = Control::new();
+    life.attach(&control);
+    let launch = Launch {
+        life,
+        control: &control,
+        configuration,
+        prepared,
+        machine,
+    };
+    let result = launch.run(Instant::now());
+    life.detach();
+    settle(life, result)
+}
+
 fn run_machine(
     configuration: &Configuration,
     machine: Machine,
 ) -> (Result<Ending, MachineError>, Vec<Event>) {
     let prepared = Prepared::new(configuration).unwrap();
     let machine = Arc::new(machine);
-    let (control, begin) = (Control::new(), Instant::now());
-    let result = run(&control, configuration, &prepared, machine.clone(), begin);
+    let life = Life::new(configuration, None);
+    let result = run(&life, configuration, &prepared, machine.clone());
     assert_eq!(
         Arc::strong_count(&machine),
         1,
@@ -108,14 +135,8 @@ fn an_ordinary_machine_gets_its_memory_by_copy() {
     let prepared = Prepared::new(&configuration).unwrap();
     let machine = Machine::new(Flavour::Ordinary, vec![vec![Step::PowerOff]]);
     let machine = Arc::new(machine);
-    let control = Control::new();
-    let result = run(
-        &control,
-        &configuration,
-        &prepared,
-        machine.clone(),
-        Instant::now(),
-    );
+    let life = Life::new(&configuration, None);
+    let result = run(&life, &configuration, &prepared, machine.clone());
     assert_eq!(result.unwrap(), Ending::PoweredOff);
     assert!(
         !machine
@@ -168,17 +189,20 @@ fn a_machine_ends_when_its_operator_leaves() {
     let (_folder, configuration) = configuration(true);
     let prepared = Prepared::new(&configuration).unwrap();
     let machine = Arc::new(Machine::new(Flavour::Module, Vec::new()));
-    let control = Control::new();
+    let life = Life::new(&configuration, None);
     let operator = {
-        let control = Arc::clone(&control);
+        let life = Arc::clone(&life);
         thread::spawn(move || {
-            thread::sleep(Duration::from_millis(50));
-            control.leave();
+            while life.phase().0 != Phase::Running {
+                thread::sleep(Duration::from_millis(1));
+            }
+            life.ask(Asked::Terminal);
         })
     };
-    let result = run(&control, &configuration, &prepared, machine, Instant::now());
+    let result = run(&life, &configuration, &prepared, machine);
     assert_eq!(result.unwrap(), Ending::Ended);
     operator.join().unwrap();
+    assert_eq!(life.phase().0, Phase::Ending);
 }
 
 #[test]
@@ -186,47 +210,84 @@ fn an_operator_who_leaves_during_a_reset_gets_no_new_machine() {
     let (_folder, configuration) = configuration(true);
     let prepared = Prepared::new(&configuration).unwrap();
     for (leaves, expected) in [(true, Ending::Ended), (false, Ending::Reset)] {
-        let control = Control::new();
-        let late = Arc::clone(&control);
+        let life = Life::new(&configuration, None);
+        let late = Arc::clone(&life);
+        // The other vCPU resets the machine meanwhile.
         let step = Step::Do(Box::new(move || {
-            late.end(1, vcpu::Ended::Reset);
+            while late.phase().0 != Phase::Ending {
+                thread::sleep(Duration::from_millis(1));
+            }
             if leaves {
-                late.leave();
+                late.ask(Asked::Signal { signal: 15 });
             }
         }));
-        let scripts = vec![vec![step]];
+        let scripts = vec![vec![step], vec![Step::Reset]];
         let machine = Arc::new(Machine::new(Flavour::Module, scripts));
-        let result = run(&control, &configuration, &prepared, machine, Instant::now());
-        assert_eq!(control.settle(result).unwrap(), expected);
+        let result = run(&life, &configuration, &prepared, machine);
+        assert_eq!(result.unwrap(), expected);
     }
     // A guest that has switched itself off has done so.
-    let control = Control::new();
-    control.leave();
-    let settled = control.settle(Ok(Ending::PoweredOff));
+    let life = Life::new(&configuration, None);
+    life.ask(Asked::Terminal);
+    let settled = settle(&life, Ok(Ending::PoweredOff));
     assert_eq!(settled.unwrap(), Ending::PoweredOff);
 }
 
 #[test]
-fn an_operator_who_leaves_during_the_launch_starts_nothing() {
+fn an_operator_who_leaves_before_or_during_the_launch_starts_nothing() {
     let (_folder, configuration) = configuration(true);
     let prepared = Prepared::new(&configuration).unwrap();
     let machine = Arc::new(Machine::new(Flavour::Module, vec![vec![Step::PowerOff]]));
-    let control = Control::new();
-    control.leave();
-    let result = run(
-        &control,
-        &configuration,
-        &prepared,
-        machine.clone(),
-        Instant::now(),
-    );
+    let life = Life::new(&configuration, None);
+    life.ask(Asked::Terminal);
+    let result = run(&life, &configuration, &prepared, machine.clone());
     assert_eq!(result.unwrap(), Ending::Ended);
-    assert!(
-        !machine
-            .log()
-            .iter()
-            .any(|event| matches!(event, Event::Populate(..)))
+    let log = machine.log();
+    assert!(!log.iter().any(|event| matches!(event, Event::Populate(..))));
+}
+
+#[test]
+fn a_life_is_told_in_the_audit_log() {
+    let (folder, configuration) = configuration(true);
+    let path = folder.path().join("audit");
+    let prepared = Prepared::new(&configuration).unwrap();
+    let audit = Some(AuditLog::open(&path).unwrap());
+    let life = Life::new(&configuration, audit);
+    let once = |step| {
+        let machine = Arc::new(Machine::new(Flavour::Module, vec![vec![step]]));
+        run(&life, &configuration, &prepared, machine)
+    };
+    once(Step::Reset).unwrap();
+    once(Step::Crash).unwrap_err();
+    life.end(Exit::GuestFailed, Some(&"it has failed"));
+    let text = fs::read_to_string(path).unwrap();
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events = records
+        .iter()
+        .map(|record| record["event"].as_str().unwrap());
+    assert_eq!(
+        events.collect::<Vec<_>>(),
+        [
+            "begin", "made", "filled", "started", "stopped", "made", "filled", "started",
+            "stopped", "end"
+        ]
     );
+    assert_eq!(records[0]["memory-bytes"], 16 << 20);
+    assert_eq!(
+        (&records[1]["on"], &records[1]["launch"]),
+        (&"module".into(), &1.into())
+    );
+    assert_eq!(records[4]["why"], "reset");
+    assert_eq!(records[5]["launch"], 2);
+    assert_eq!(records[8]["why"], "failed");
+    assert_eq!(records[8]["error"], "vCPU 0: the guest has crashed");
+    assert_eq!(records[9]["exit"], 1);
+    assert_eq!(records[9]["error"], "it has failed");
+    assert_eq!(life.lost_records(), 0);
+    assert_eq!(life.launches(), 2);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What comes of settings: a machine, and how this process runs it.
 
+use std::path::PathBuf;
+
 use tracing_subscriber::EnvFilter;
 
 use super::report::{Report, Show};
@@ -21,6 +23,8 @@ pub struct ProcessOptions {
     pub log: String,
     /// How it is said.
     pub log_format: LogFormat,
+    /// Where events of the machine's life are written to.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// What settings come to.
@@ -135,6 +139,7 @@ impl ProcessSettings {
         Ok(ProcessOptions {
             log: report.or("log", self.log, || "info".to_owned()),
             log_format: report.or("log-format", self.log_format, LogFormat::default),
+            audit_log: report.option("audit-log", self.audit_log),
         })
     }
 }

@@ -185,6 +185,7 @@ fn settings(root: &mut Table<'_>) -> Result<Settings, FileError> {
     let process = ProcessSettings {
         log: root.get("log")?,
         log_format: root.get("log-format")?,
+        audit_log: root.get("audit-log")?,
     };
     let mut realm = RealmSettings::default();
     if let Some(mut table) = root.table("realm")? {

@@ -55,6 +55,7 @@ fn run_on(prepare: impl FnOnce(Machine) -> Machine, script: Vec<Step>) -> Run {
         cpus: 18,
         shared_bit: SHARED_BIT,
         stop: Arc::default(),
+        exits: Arc::default(),
         complaints: Complaints::default(),
     };
     let ended = run(vcpu.as_mut(), &shared);
@@ -148,9 +149,12 @@ fn a_vcpu_that_is_told_to_stops() {
         cpus: 1,
         shared_bit: 0,
         stop,
+        exits: Arc::default(),
         complaints: Complaints::default(),
     };
     assert!(matches!(run(vcpu.as_mut(), &shared), Ended::Stopped));
+    assert_eq!(shared.exits.get(Reason::Interrupted), 1);
+    assert_eq!(shared.exits.get(Reason::Other), 0);
 }
 
 #[test]

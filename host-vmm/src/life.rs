@@ -1,0 +1,361 @@
+//! The life of a machine in this process, over all of its restarts: how far it is, who wants it to
+//! end, and what is told of it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tracing::{error, info};
+
+use crate::backend::VirtualMachine;
+use crate::backend::kvm::Flavour;
+use crate::configuration::{Configuration, MachineName, MemorySize};
+use crate::devices::lock;
+use crate::error::Exit;
+use crate::machine::control::Control;
+use crate::machine::{MachineError, Operator};
+use crate::sys::uapi::Statistics;
+use crate::worker::Worker;
+
+pub mod audit;
+pub mod counters;
+
+use audit::{AuditLog, Event};
+use counters::ExitCounters;
+
+/// How far a machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Its files are read.
+    Preparing,
+    /// It is made.
+    Making,
+    /// Its memory is filled.
+    Filling,
+    /// Its vCPUs run.
+    Running,
+    /// It is taken down.
+    Ending,
+}
+
+impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::Preparing,
+        Self::Making,
+        Self::Filling,
+        Self::Running,
+        Self::Ending,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Making => "making",
+            Self::Filling => "filling",
+            Self::Running => "running",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// The process at the other end of a Unix socket.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+pub struct Peer {
+    /// Its number.
+    #[serde(rename = "peer-pid")]
+    pub pid: i32,
+    /// Its user.
+    #[serde(rename = "peer-uid")]
+    pub uid: u32,
+}
+
+/// Who wants a machine to end.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Asked {
+    /// A signal.
+    Signal {
+        /// Its number.
+        signal: u32,
+    },
+    /// Ctrl-A X.
+    Terminal,
+    /// A request at the control socket.
+    Shutdown(Peer),
+    /// A request at the control socket, without patience.
+    Kill(Peer),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal { signal } => write!(f, "signal {signal}"),
+            Self::Terminal => f.write_str("Ctrl-A X"),
+            Self::Shutdown(peer) => write!(f, "shutdown by process {}", peer.pid),
+            Self::Kill(peer) => write!(f, "kill by process {}", peer.pid),
+        }
+    }
+}
+
+/// What a machine is, for those who ask; it does not change.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its name.
+    pub name: MachineName,
+    /// Whether it is a Realm.
+    pub realm: bool,
+    /// Its RAM.
+    pub memory: MemorySize,
+    /// How many vCPUs it has.
+    pub cpus: u32,
+}
+
+/// What there is only during a launch.
+#[derive(Default)]
+struct Current {
+    control: Option<Arc<Control>>,
+    machine: Option<Arc<dyn VirtualMachine>>,
+}
+
+/// Phase, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    phase: Phase,
+    since: Instant,
+}
+
+/// How much of the memory is filled.
+#[derive(Default, Debug)]
+struct Filling {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+/// The life of a machine.
+pub struct Life {
+    about: About,
+    begin: Instant,
+    /// In RFC 3339.
+    began: String,
+    now: Mutex<Now>,
+    filling: Filling,
+    launches: AtomicU64,
+    measurement: OnceLock<String>,
+    flavour: OnceLock<Flavour>,
+    /// The first one counts.
+    asked: Mutex<Option<Asked>>,
+    current: Mutex<Current>,
+    audit: Option<AuditLog>,
+    exits: Arc<ExitCounters>,
+}
+
+impl Life {
+    /// A life that begins now.
+    pub fn new(configuration: &Configuration, audit: Option<AuditLog>) -> Arc<Self> {
+        let begin = Instant::now();
+        let life = Self {
+            about: About {
+                name: configuration.name.clone(),
+                realm: configuration.realm.is_some(),
+                memory: configuration.memory,
+                cpus: configuration.cpus.get(),
+            },
+            begin,
+            began: audit::now(),
+            now: Mutex::new(Now {
+                phase: Phase::Preparing,
+                since: begin,
+            }),
+            filling: Filling::default(),
+            launches: AtomicU64::new(0),
+            measurement: OnceLock::new(),
+            flavour: OnceLock::new(),
+            asked: Mutex::new(None),
+            current: Mutex::default(),
+            audit,
+            exits: Arc::default(),
+        };
+        life.record(&Event::Begin {
+            version: env!("CARGO_PKG_VERSION"),
+            realm: life.about.realm,
+            memory_bytes: life.about.memory.bytes(),
+            cpus: life.about.cpus,
+        });
+        Arc::new(life)
+    }
+
+    /// What it is.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// When it began, in RFC 3339.
+    pub fn began(&self) -> &str {
+        &self.began
+    }
+
+    /// For how long it has been.
+    pub fn age(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    /// How far it is, and for how long it has been there.
+    pub fn phase(&self) -> (Phase, Duration) {
+        let now = *lock(&self.now);
+        (now.phase, now.since.elapsed())
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        *lock(&self.now) = Now {
+            phase,
+            since: Instant::now(),
+        };
+    }
+
+    /// Bytes of memory that are filled, and how many are to be.
+    pub fn filled(&self) -> (u64, u64) {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (load(&self.filling.done), load(&self.filling.total))
+    }
+
+    pub(crate) fn set_filled(&self, done: u64, total: u64) {
+        self.filling.done.store(done, Ordering::Relaxed);
+        self.filling.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How often it has been made.
+    pub fn launches(&self) -> u64 {
+        self.launches.load(Ordering::Relaxed)
+    }
+
+    /// What it runs on, once that is known.
+    pub fn flavour(&self) -> Option<Flavour> {
+        self.flavour.get().copied()
+    }
+
+    /// The initial measurement, once it is known.
+    pub fn measurement(&self) -> Option<&str> {
+        self.measurement.get().map(String::as_str)
+    }
+
+    /// The initial measurement is known.
+    pub fn measured(&self, measurement: &impl ToString, hash: &'static str) {
+        let measurement = measurement.to_string();
+        self.record(&Event::Measured {
+            rim: &measurement,
+            hash,
+        });
+        // It is the same each time.
+        let _ = self.measurement.set(measurement);
+    }
+
+    /// Why vCPUs have stopped.
+    pub fn exits(&self) -> &Arc<ExitCounters> {
+        &self.exits
+    }
+
+    /// How its memory is mapped, if it is a Realm that is there, and that is known.
+    pub fn statistics(&self) -> Option<Statistics> {
+        // With the lock, so that nobody holds a machine that is taken down.
+        lock(&self.current).machine.as_ref()?.statistics()
+    }
+
+    /// How many records the audit log does not have.
+    pub fn lost_records(&self) -> u64 {
+        self.audit.as_ref().map_or(0, AuditLog::lost)
+    }
+
+    /// Writes to the audit log.
+    pub fn record(&self, event: &Event<'_>) {
+        if let Some(audit) = &self.audit {
+            audit.write(&self.about.name, event);
+        }
+    }
+
+    /// Who wants it to end.
+    pub fn asked(&self) -> Option<Asked> {
+        *lock(&self.asked)
+    }
+
+    /// Somebody wants it to end, and not to be made again.
+    pub fn ask(&self, by: Asked) {
+        self.record(&Event::Asked(by));
+        lock(&self.asked).get_or_insert(by);
+        if let Some(control) = &lock(&self.current).control {
+            control.leave();
+        }
+        // Last: this may wait for whoever reads it.
+        info!(%by, "told to end");
+    }
+
+    /// A launch begins, which can be told to end from now on.
+    pub(crate) fn attach(&self, control: &Arc<Control>) {
+        self.launches.fetch_add(1, Ordering::Relaxed);
+        self.enter(Phase::Making);
+        self.set_filled(0, 0);
+        lock(&self.current).control = Some(Arc::clone(control));
+        // It may have been told before.
+        if self.asked().is_some() {
+            control.leave();
+        }
+    }
+
+    /// The launch has its machine.
+    pub(crate) fn attach_machine(&self, machine: &Arc<dyn VirtualMachine>) {
+        // It is the same each time.
+        let _ = self.flavour.set(machine.flavour());
+        lock(&self.current).machine = Some(Arc::clone(machine));
+    }
+
+    /// Nothing of the machine is used here any more.
+    pub(crate) fn detach_machine(&self) {
+        lock(&self.current).machine = None;
+    }
+
+    /// The launch is over.
+    pub(crate) fn detach(&self) {
+        *lock(&self.current) = Current::default();
+    }
+
+    /// What the command comes to.
+    pub fn end(&self, exit: Exit, error: Option<&dyn fmt::Display>) {
+        self.record(&Event::End {
+            exit: exit as u8,
+            error: error.map(ToString::to_string),
+            seconds: self.age().as_secs(),
+        });
+    }
+
+    /// Listens for signals to end.
+    ///
+    /// # Errors
+    ///
+    /// If there are no descriptors or threads left.
+    pub fn listen(self: &Arc<Self>, operator: &Operator) -> Result<Worker, MachineError> {
+        let (endings, life) = (Arc::clone(&operator.0), Arc::clone(self));
+        let worker = Worker::start("signals", move |sources| {
+            if let Err(error) = sources.add(endings.as_ref(), 0) {
+                error!("signals are not heard: {error}");
+            }
+            while sources.wait().is_some() {
+                while let Some(signal) = endings.take() {
+                    life.ask(Asked::Signal { signal });
+                }
+            }
+        });
+        Ok(worker?)
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
