@@ -106,8 +106,7 @@ static long gic_ioctl(struct file *file, unsigned int command, unsigned long arg
 	default:
 		result = gic_has(vm, &attribute);
 	}
-	host_vm_leave(vm);
-	return result;
+	return host_vm_leave(vm, result);
 }
 
 static int gic_release(struct inode *inode, struct file *file)

@@ -18,6 +18,9 @@
  *	host_vm.interrupts	Rust's, around the state of the interrupt controller
  *
  * The lists of irqfds and ioeventfds are read under RCU.
+ *
+ * In KVM_RUN a thread may let go of the last file of another VM, by work that it sees to there. So nobody
+ * waits for host_vm.life while host_vms_lock is held.
  */
 #ifndef REALM_HOST_H
 #define REALM_HOST_H
@@ -103,7 +106,7 @@ int host_vm_create(unsigned long type);
 void host_vm_get(struct host_vm *vm);
 void host_vm_put(struct host_vm *vm);
 int host_vm_enter(struct host_vm *vm);
-void host_vm_leave(struct host_vm *vm);
+long host_vm_leave(struct host_vm *vm, long result);
 void host_vm_stop_all(void);
 int host_install(struct host_vm *vm, const char *name, const struct file_operations *operations,
 		 void *private, int flags);

@@ -396,8 +396,7 @@ static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long ar
 		result = vcpu_call(vcpu, command, argument);
 		mutex_unlock(&vcpu->lock);
 	}
-	host_vm_leave(vcpu->vm);
-	return result;
+	return host_vm_leave(vcpu->vm, result);
 }
 
 static vm_fault_t vcpu_fault(struct vm_fault *fault)

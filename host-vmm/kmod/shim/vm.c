@@ -107,9 +107,14 @@ int host_vm_enter(struct host_vm *vm)
 	return 0;
 }
 
-void host_vm_leave(struct host_vm *vm)
+/* After it, with the result of the call; gives what the caller gets. */
+long host_vm_leave(struct host_vm *vm, long result)
 {
+	/* Whatever takes long is broken off when the machine goes down, as for a signal. */
+	if (result == -EINTR && host_is_stopping())
+		result = -ESHUTDOWN;
 	up_read(&vm->life);
+	return result;
 }
 
 /* Sends all vCPUs back to their callers. */
@@ -364,9 +369,7 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 	result = host_vm_enter(vm);
 	if (result)
 		return result;
-	result = vm_call(vm, command, argument);
-	host_vm_leave(vm);
-	return result;
+	return host_vm_leave(vm, vm_call(vm, command, argument));
 }
 
 static int vm_release(struct inode *inode, struct file *file)
