@@ -77,7 +77,7 @@ flock 9
 rustc_path=$(command -v rustc || echo none)
 rust_stamp="$RUST_VERSION $(rustc --version 2>/dev/null || echo none)"
 target_stamp="$rust_stamp ${CLOISTER_FORCE_RUST_SRC:+from source}"
-packages=$(command -v cc dtc "$QEMU" || true)
+packages=$(command -v cc dtc setpriv "$QEMU" || true)
 packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
 linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
 headers_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR ${MODULE_KERNELS[*]}"
@@ -112,7 +112,7 @@ for entry in "${todo[@]}"; do
     "$function"
     case "$name" in
     rust) stamp="$rust_stamp" ;;
-    packages) stamp="$QEMU_VERSION $(command -v cc dtc "$QEMU" | paste -sd ' ')" ;;
+    packages) stamp="$QEMU_VERSION $(command -v cc dtc setpriv "$QEMU" | paste -sd ' ')" ;;
     target) stamp="$target_stamp" ;;
     linux) stamp="$linux_stamp" ;;
     guest) stamp="$guest_stamp" ;;

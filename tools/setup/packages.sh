@@ -59,6 +59,8 @@ setup_packages() {
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v dtc >/dev/null || missing+=(device-tree-compiler)
     command -v xz >/dev/null || missing+=(xz-utils)
+    # By it QEMU ends when the program that started it is killed.
+    command -v setpriv >/dev/null || missing+=(util-linux)
     # The toolchain brings the linker of the bare-metal target; some distributions leave it out.
     toolchain_linker >/dev/null || command -v ld.lld >/dev/null || missing+=(lld)
     INSTALL_OPTIONS=(--yes --no-install-recommends)

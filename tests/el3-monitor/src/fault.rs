@@ -12,14 +12,17 @@ pub enum Fault {
     OldInterface,
     /// The attestation key is handed over without a byte of it.
     SilentKey,
+    /// To the normal world there is an RMM of RMI 2.0 alone: the monitor says so itself.
+    OtherRmi,
 }
 
 /// Names of the faults, as the file `opt/cloister/fault` has them.
-const NAMES: [(&str, Fault); 4] = [
+const NAMES: [(&str, Fault); 5] = [
     ("refuse-undelegate", Fault::RefuseUndelegate),
     ("debug-lifecycle", Fault::DebugLifecycle),
     ("interface-0.2", Fault::OldInterface),
     ("silent-key", Fault::SilentKey),
+    ("rmi-2.0", Fault::OtherRmi),
 ];
 
 impl Fault {
@@ -42,6 +45,7 @@ impl Fault {
             Self::DebugLifecycle => "platform tokens have a debug lifecycle",
             Self::OldInterface => "this monitor speaks RMM-EL3 interface 0.2",
             Self::SilentKey => "the attestation key is not written",
+            Self::OtherRmi => "RMI_VERSION is answered as by an RMM of version 2.0",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Calls and traps of lower levels, except the world switch, which is in `switch.S`.
 #![allow(unsafe_code)]
 
+use el3_monitor::fault::Fault;
 use el3_monitor::granule_protection::Protection;
 use el3_monitor::index;
 use el3_monitor::normal_calls;
@@ -33,6 +34,12 @@ pub(crate) extern "C" fn handle_normal_call(context: &mut Context) {
     let runtime = boot::runtime();
     let cpu = index(context.cpu);
     let [x0, x1, x2, x3, ..] = context.general;
+    if runtime.services.fault() == Some(Fault::OtherRmi)
+        && let Some(answer) = normal_calls::call_of_other_rmm(x0)
+    {
+        context.general[..answer.len()].copy_from_slice(&answer);
+        return;
+    }
     let hardware = PsciHardware(runtime);
     let outcome = normal_calls::call(&runtime.cpus, &hardware, cpu, [x0, x1, x2, x3]);
     context.general[0] = match outcome {

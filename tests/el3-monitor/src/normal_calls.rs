@@ -1,5 +1,6 @@
 //! The calls of the normal world that EL3 answers itself.
 
+use rmm_abi::rmi;
 use rmm_abi::smc::{NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, function_identifier};
 
 use crate::psci::{Cpus, Hardware, Outcome};
@@ -33,11 +34,19 @@ pub fn call(
     }
 }
 
+/// X0 to X2 of an RMM that speaks RMI 2.0 and nothing else, to whoever wants 1.0. It is asked for its version
+/// first, and then for nothing.
+pub fn call_of_other_rmm(x0: u64) -> Option<[u64; 3]> {
+    const REFUSED: u64 = 1;
+    const VERSION_2_0: u64 = 2 << 16;
+    (function_identifier(x0) == rmi::fid::VERSION).then_some([REFUSED, VERSION_2_0, VERSION_2_0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rmm_abi::el3;
     use rmm_abi::smc::{SVE_HINT, psci};
-    use rmm_abi::{el3, rmi};
 
     struct Nothing;
     impl Hardware for Nothing {
@@ -77,6 +86,15 @@ mod tests {
         ] {
             assert_eq!(answer(function, 0), Outcome::Return(0x1_0001));
         }
+    }
+
+    #[test]
+    fn another_rmm_says_its_version_and_nothing_else() {
+        let version = Some([1, 0x2_0000, 0x2_0000]);
+        assert_eq!(call_of_other_rmm(rmi::fid::VERSION), version);
+        assert_eq!(call_of_other_rmm(rmi::fid::VERSION | SVE_HINT), version);
+        assert_eq!(call_of_other_rmm(rmi::fid::FEATURES), None);
+        assert_eq!(call_of_other_rmm(psci::VERSION), None);
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(crate) fn cold_boot(runtime: &Runtime, entry: u64, shared: u64) {
     let registers = [0, version.word(), cpus, shared, 0];
     let booted = boot(runtime, 0, entry, &registers);
     runtime.services.boot_is_complete();
-    if booted {
+    // Without it, calls of an RMM come to the monitor.
+    if booted && runtime.services.fault() != Some(Fault::OtherRmi) {
         worlds::set_realm_world(true);
         say!("RMM booted, the Realm world is on");
     }

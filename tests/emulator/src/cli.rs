@@ -23,7 +23,9 @@ Examples:
   emulator demo --smp 4
   emulator evidence
   emulator bench --json
-  emulator linux --interactive";
+  emulator linux --interactive
+  emulator kernels 6.12.95+deb12-arm64
+  emulator soak --kills 20 --launches 0 --hostile 60";
 
 /// Starts the emulator, follows the report of a payload, and says how it ended.
 #[derive(Debug, Parser)]
@@ -203,6 +205,10 @@ pub(crate) struct RealmsArgs {
     pub(crate) machine: MachineArgs,
     #[command(flatten)]
     pub(crate) systems: SystemArgs,
+    /// Run these checks only, and those that they need: names like four-cpus. The machines on which there
+    /// cannot be Realms are left out then.
+    #[arg(long, value_delimiter = ',', value_parser = realms_check)]
+    pub(crate) only: Vec<String>,
     /// Name of this run, for its logs and for the summary.
     #[arg(long, default_value = "realm-linux")]
     pub(crate) label: String,
@@ -486,6 +492,14 @@ fn kernel_release(text: &str) -> Result<String, String> {
     }
 }
 
+fn realms_check(text: &str) -> Result<String, String> {
+    if crate::hosting::exists(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("no such check; a run without --only names them all".to_owned())
+    }
+}
+
 fn test_name(text: &str) -> Result<String, String> {
     let fits = !text.is_empty()
         && text
@@ -539,6 +553,7 @@ mod tests {
         for bad in ["", "../7.3.4", "7.3.4/x", "7 3", "arm64"] {
             assert!(kernel_release(bad).is_err(), "{bad}");
         }
+        assert!(realms_check("four-cpus").is_ok() && realms_check("five-cpus").is_err());
         assert!(time_scale("2.5").is_ok());
         for bad in ["0", "NaN", "inf", "-1", "x"] {
             assert!(time_scale(bad).is_err(), "{bad}");

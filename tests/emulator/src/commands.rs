@@ -3,7 +3,6 @@
 mod hosting;
 
 use std::io;
-use std::process::Command as Program;
 use std::time::Instant;
 
 use crate::atomic::{self, FileError};
@@ -19,7 +18,7 @@ use crate::keys::KeysError;
 use crate::log::{LogFolder, TestLog as _};
 use crate::machine::{Clock, Console, Fault, Machine, MachineError};
 use crate::owner::{Owner, OwnerError};
-use crate::session::{Emulator as _, StartError};
+use crate::session::{Emulator as _, StartError, mortal};
 use crate::show::{self, Terminal};
 use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
 use crate::summary::{self, Record};
@@ -362,7 +361,7 @@ fn hand_over(machine: &Machine, command_line: &str) -> Result<Status, CommandErr
     machine.check()?;
     eprintln!("emulator: Ctrl-A X ends the emulator, Ctrl-A H shows its other keys");
     let arguments = machine.arguments(command_line, Console::Person)?;
-    let status = Program::new(&machine.qemu).args(arguments).status();
+    let status = mortal(&machine.qemu).args(arguments).status();
     let status = status
         .map_err(|error| CommandError::Interactive(machine.qemu.display().to_string(), error))?;
     Ok(if status.success() {

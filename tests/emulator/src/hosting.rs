@@ -5,6 +5,7 @@ mod checks;
 mod guest;
 mod kernels;
 mod launch;
+mod refusals;
 mod show;
 mod soak;
 
@@ -17,9 +18,10 @@ use crate::session::Session;
 use crate::suite::Limits;
 use crate::systems::HOST_MODULE;
 use crate::token;
-pub(crate) use checks::{NUMBER as CHECKS, check};
+pub(crate) use checks::{check, exists, number_of};
 pub(crate) use guest::Guest;
 pub(crate) use kernels::{CHECKS as CHECKS_OF_KERNEL, check as check_kernel, skip as skip_kernel};
+pub(crate) use refusals::{CHECKS_WITHOUT_RMM, RealmWorld, check_without_rmm};
 pub(crate) use show::Screen;
 pub(crate) use soak::{Amounts, PROGRAM as SOAK_PROGRAM, SPEAKER as SOAK_SPEAKER, soak};
 
@@ -84,6 +86,12 @@ impl<'a> Host<'a> {
     pub(crate) fn command(&mut self, text: &str) -> Result<Vec<String>, String> {
         let started = self.start(text)?;
         self.end(&started, COMMAND_LIMIT)?.success()
+    }
+
+    /// Runs a command to its end, however that is.
+    pub(crate) fn run(&mut self, text: &str) -> Result<Ended, String> {
+        let started = self.start(text)?;
+        self.end(&started, COMMAND_LIMIT)
     }
 
     /// Runs a command that may take so long and must not fail.

@@ -27,6 +27,9 @@ pub(crate) enum Fault {
     OldInterface,
     /// EL3 hands over an attestation key without writing it.
     SilentKey,
+    /// EL3 answers `RMI_VERSION` itself, as an RMM of another version would.
+    #[value(name = "rmi-2.0")]
+    OtherRmi,
 }
 
 impl Fault {
@@ -37,6 +40,7 @@ impl Fault {
             Self::DebugLifecycle => "debug-lifecycle",
             Self::OldInterface => "interface-0.2",
             Self::SilentKey => "silent-key",
+            Self::OtherRmi => "rmi-2.0",
         }
     }
 

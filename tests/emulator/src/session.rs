@@ -61,16 +61,12 @@ impl Emulator for Machine {
     }
 }
 
-/// A command for the emulator that does not outlive this program, however that ends.
-fn mortal(program: &Path) -> Command {
-    let setpriv = Path::new("/usr/bin/setpriv");
-    if setpriv.exists() {
-        let mut command = Command::new(setpriv);
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    }
+/// A command for the emulator that does not outlive this program, however that ends: who is killed cannot
+/// clean up, so the kernel does. The set-up sees to the program that asks it to.
+pub(crate) fn mortal(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 /// A session that is a process of this machine.

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 mod demonstration;
 #[path = "command_line/hosting.rs"]
 mod hosting;
+#[path = "command_line/orphans.rs"]
+mod orphans;
 
 /// A folder with the files of a machine, and a script that plays the emulator.
 struct Bench {
@@ -35,6 +37,11 @@ impl Bench {
 
     /// Runs a subcommand on this machine.
     fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        self.program(command, arguments).output().unwrap()
+    }
+
+    /// The program with a subcommand for this machine.
+    fn program(&self, command: &str, arguments: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_emulator"));
         program.arg(command).args(arguments);
         for (option, file) in [
@@ -47,7 +54,8 @@ impl Bench {
         ] {
             program.arg(option).arg(self.path(file));
         }
-        program.current_dir(self.folder.path()).output().unwrap()
+        program.current_dir(self.folder.path());
+        program
     }
 }
 

@@ -11,9 +11,9 @@ use crate::cli::{
     SoakArgs, SystemArgs,
 };
 use crate::evidence;
-use crate::hosting::{self, Amounts, Guest, Host, Screen};
+use crate::hosting::{self, Amounts, Guest, Host, RealmWorld, Screen};
 use crate::log::{LogFolder, TestLog};
-use crate::machine::{Clock, Machine};
+use crate::machine::{Clock, Fault, Machine};
 use crate::owner::Owner;
 use crate::session::{Emulator as _, Session};
 use crate::show::{Followed, Terminal};
@@ -137,12 +137,36 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, CommandError> {
     })
 }
 
-/// Runs Realms on a Debian host and checks what comes of them.
+/// Runs Realms on a Debian host and checks what comes of them; then boots it where Realms cannot be.
 pub(super) fn realms(args: &RealmsArgs) -> Result<Status, CommandError> {
     let machine = hosting_machine(&args.machine, &args.systems)?;
+    let absent = Machine {
+        rmm: None,
+        ..machine.clone()
+    };
+    let foreign = Machine {
+        fault: Some(Fault::OtherRmi),
+        ..machine.clone()
+    };
     let mut bench = Bench::new(&args.machine, &args.label)?;
-    bench.terminal.planned(hosting::CHECKS);
-    bench.boot(machine, hosting::check)?;
+    let others = [(absent, RealmWorld::Absent), (foreign, RealmWorld::Foreign)];
+    let others = if args.only.is_empty() {
+        &others[..]
+    } else {
+        &[]
+    };
+    let checks = others.len() as u64 * hosting::CHECKS_WITHOUT_RMM;
+    bench
+        .terminal
+        .planned(hosting::number_of(&args.only) + checks);
+    bench.boot(machine, |session, limits, log, observer| {
+        hosting::check(session, limits, &args.only, log, observer)
+    })?;
+    for (machine, world) in others {
+        bench.boot(machine.clone(), |session, limits, log, observer| {
+            hosting::check_without_rmm(*world, session, limits, log, observer)
+        })?;
+    }
     bench.conclude(args.record.as_deref())
 }
 

@@ -160,7 +160,7 @@ fn a_host_on_which_something_fails_is_a_failure() {
 #[test]
 fn a_host_that_hangs_is_ended_in_time() {
     let bench = bench(
-        &format!("{MODULE}realm() {{ sleep 600; }}\n"),
+        &format!("{MODULE}realm() {{ exec sleep 600; }}\n"),
         "accepted",
         0,
     );
