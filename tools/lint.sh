@@ -48,7 +48,7 @@ check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${libr
 if [ "${1-}" = --code ]; then
     :
 elif command -v shellcheck >/dev/null; then
-    check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh tests/linux/init tests/linux/*-init .ci/run
+    check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh tests/linux/init tests/linux/*-init tests/linux/host-soak .ci/run
 else
     skip shellcheck "not installed (apt-get install shellcheck)"
 fi
