@@ -8,9 +8,11 @@ use crate::error::Error;
 use crate::settings::{Effective, LogFormat};
 
 mod devices;
+mod fleet;
 mod machine;
 mod process;
 
+pub use fleet::{Probe, Ps, Stop};
 pub use machine::{MachineArguments, RealmArguments};
 pub use process::ProcessArguments;
 
@@ -27,7 +29,9 @@ Exit codes:
   2  the command line, or a file that it names, cannot be used; nothing was started
   3  this host cannot run the machine (device node, permission, RMM, memory); nothing was started
   4  ended from outside, by a signal or at the terminal
-  5  the guest restarted itself, and --on-reset exit was given"
+  5  the guest restarted itself, and --on-reset exit was given
+  6  there is no such machine, it does not answer, or it is not what was asked (ps, probe, stop)
+  7  it was told to end and is still there (stop)"
 )]
 pub struct Arguments {
     /// What is to be done.
@@ -44,6 +48,12 @@ pub enum Command {
     Measure(Box<Measure>),
     /// Print what `run` would use.
     Config(Box<Config>),
+    /// List the machines that run with --run-dir.
+    Ps(Ps),
+    /// Ask a machine whether it is live or ready.
+    Probe(Probe),
+    /// Tell machines to end.
+    Stop(Stop),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  host-vmm completions bash > ~/.local/share/bash-completion/completions/host-vmm"

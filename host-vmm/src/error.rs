@@ -9,8 +9,10 @@ use attestation_token::rim::RimError;
 use thiserror::Error;
 
 use crate::configuration::ConfigurationError;
+use crate::fleet::FleetError;
 use crate::load::LoadError;
 use crate::machine::MachineError;
+use crate::run_directory::RunDirectoryError;
 use crate::settings::file::FileError;
 
 /// The exit codes. Callers may rely on them; `host-vmm --help` and the README list them.
@@ -30,6 +32,10 @@ pub enum Exit {
     Ended = 4,
     /// The guest restarted itself, and `--on-reset exit` was given.
     Reset = 5,
+    /// There is no such machine, or it does not answer, or it is not what was asked for.
+    NotThere = 6,
+    /// It has been told to end, and is still there.
+    StillThere = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -79,6 +85,12 @@ pub enum Error {
         /// Why.
         error: io::Error,
     },
+    /// The control socket cannot be made.
+    #[error(transparent)]
+    RunDirectory(#[from] RunDirectoryError),
+    /// Something with another machine.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// Content of the guest's memory.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -140,9 +152,12 @@ impl Error {
             Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) => {
                 Exit::HostCannot
             }
+            Self::Fleet(FleetError::Machine { .. } | FleetError::Not { .. }) => Exit::NotThere,
             Self::File(_)
             | Self::NoKernel
             | Self::AuditLog { .. }
+            | Self::RunDirectory(_)
+            | Self::Fleet(FleetError::RunDirectory(_))
             | Self::Option { .. }
             | Self::Configuration(_)
             | Self::Load(_)

@@ -1,11 +1,14 @@
 //! Runs Realms and ordinary virtual machines on a Linux host.
 
 pub mod backend;
+pub mod client;
 pub mod command_line;
 pub mod configuration;
+pub mod control_socket;
 pub mod device_tree;
 pub mod devices;
 pub mod error;
+pub mod fleet;
 pub mod layout;
 pub mod life;
 pub mod load;
@@ -13,6 +16,7 @@ pub mod machine;
 pub mod measure;
 pub mod messages;
 pub mod progress;
+pub mod run_directory;
 pub mod settings;
 pub mod standard_error;
 pub mod sys;

@@ -1,24 +1,29 @@
 //! The command `host-vmm`.
 
 use std::io::{self, Write as _};
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use host_vmm::command_line::{Arguments, Command, Config, Measure, MeasurementForm};
+use host_vmm::command_line::{
+    Arguments, Command, Config, Measure, MeasurementForm, Probe, Ps, Stop,
+};
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::error::{Ending, Error, Exit};
+use host_vmm::fleet::{self, Stopping};
 use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
 use host_vmm::load::Prepared;
-use host_vmm::machine::{self, Operator};
+use host_vmm::machine::{self, MachineError, Operator};
 use host_vmm::measure::{self, report};
+use host_vmm::run_directory::Claim;
 use host_vmm::settings::{Effective, LogFormat};
-use host_vmm::{messages, standard_error};
+use host_vmm::{control_socket, messages, standard_error};
 use tracing::{error, info};
 
 fn main() -> ExitCode {
@@ -44,6 +49,9 @@ fn main() -> ExitCode {
         }
         Command::Measure(arguments) => measure(*arguments),
         Command::Config(arguments) => config(*arguments),
+        Command::Ps(arguments) => ps(&arguments),
+        Command::Probe(arguments) => probe(&arguments),
+        Command::Stop(arguments) => stop(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "host-vmm", &mut script);
@@ -99,8 +107,14 @@ fn run(effective: &Effective) -> Result<Exit, Error> {
             error,
         })
     });
-    let life = Life::new(&effective.configuration, audit.transpose()?);
-    let result = live(&life, &effective.configuration);
+    let audit = audit.transpose()?;
+    let name = &effective.configuration.name;
+    let folder = effective.process.run_directory.as_deref();
+    let claimed = folder.map(|folder| Claim::new(folder, name)).transpose()?;
+    let (claim, listener) = claimed.unzip();
+    let life = Life::new(&effective.configuration, audit);
+    let result = live(&life, &effective.configuration, listener);
+    drop(claim);
     match &result {
         Ok(exit) => life.end(*exit, None),
         Err(error) => life.end(error.exit(), Some(error)),
@@ -108,13 +122,19 @@ fn run(effective: &Effective) -> Result<Exit, Error> {
     result
 }
 
-fn live(life: &Arc<Life>, configuration: &Configuration) -> Result<Exit, Error> {
+fn live(
+    life: &Arc<Life>,
+    configuration: &Configuration,
+    listener: Option<UnixListener>,
+) -> Result<Exit, Error> {
     let begin = Instant::now();
     let mut prepared = Prepared::new(configuration)?;
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
     let operator = Operator::new()?;
     let _signals = life.listen(&operator)?;
+    let control = listener.map(|listener| control_socket::serve(listener, Arc::clone(life)));
+    let _control = control.transpose().map_err(MachineError::System)?;
     info!(
         name = %configuration.name,
         memory = %configuration.memory,
@@ -196,6 +216,33 @@ fn config(arguments: Config) -> Result<Exit, Error> {
     };
     print(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+fn ps(arguments: &Ps) -> Result<Exit, Error> {
+    let text = fleet::list(&arguments.run_dir, &arguments.names, arguments.json)?;
+    print(text.as_bytes())?;
+    if !arguments.json && text.lines().count() == 1 {
+        let folder = arguments.run_dir.display();
+        let hint = format!("host-vmm: no machine was started with --run-dir {folder}\n");
+        standard_error::say(hint.as_bytes());
+    }
+    Ok(Exit::Done)
+}
+
+fn probe(arguments: &Probe) -> Result<Exit, Error> {
+    fleet::probe(&arguments.run_dir, &arguments.name, arguments.question)?;
+    Ok(Exit::Done)
+}
+
+fn stop(arguments: &Stop) -> Result<Exit, Error> {
+    let how = Stopping {
+        timeout: Duration::from_secs(arguments.timeout.into()),
+        kill: arguments.kill,
+    };
+    let reports = fleet::stop(&arguments.run_dir, &arguments.names, how);
+    let (text, exit) = fleet::told(&reports, arguments.json);
+    print(text.as_bytes())?;
+    Ok(exit)
 }
 
 /// Writes to standard output.

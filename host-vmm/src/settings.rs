@@ -157,6 +157,8 @@ layer! {
         log_format: LogFormat,
         /// Where events of the machine's life are written to.
         audit_log: PathBuf,
+        /// The folder of the control socket.
+        run_dir: PathBuf,
     }
 }
 

@@ -7,5 +7,6 @@ pub mod file;
 pub mod kvm;
 pub mod memory;
 pub mod signal;
+pub mod socket;
 pub mod terminal;
 pub mod uapi;

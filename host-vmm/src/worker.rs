@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -119,6 +119,26 @@ impl Sources {
         self.epoll.ctl(ControlOperation::Add, descriptor, event)
     }
 
+    /// Waits from now on for something else of what has been added.
+    ///
+    /// # Errors
+    ///
+    /// If it has not been added.
+    pub fn change(
+        &mut self,
+        source: &impl AsRawFd,
+        number: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let set = match interest {
+            Interest::Read => EventSet::IN,
+            Interest::Write => EventSet::OUT,
+        };
+        let event = EpollEvent::new(set, number);
+        self.epoll
+            .ctl(ControlOperation::Modify, source.as_raw_fd(), event)
+    }
+
     /// Does not wait for it any more.
     pub fn remove(&mut self, source: &impl AsRawFd) {
         let event = EpollEvent::default();
@@ -131,6 +151,17 @@ impl Sources {
     /// The numbers of what can be read; `None` when the worker is to end.
     pub fn wait(&mut self) -> Option<Vec<u64>> {
         self.ready(-1)
+    }
+
+    /// Like [`Sources::wait`], but not longer than until then.
+    pub fn wait_until(&mut self, until: Option<Instant>) -> Option<Vec<u64>> {
+        let Some(until) = until else {
+            return self.wait();
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        // A little longer than that, so that the time has come.
+        let milliseconds = left.as_millis().saturating_add(1);
+        self.ready(i32::try_from(milliseconds).unwrap_or(i32::MAX))
     }
 
     /// Like [`Sources::wait`], but does not wait.
@@ -149,6 +180,15 @@ impl Sources {
         let ready: Vec<u64> = events[..count].iter().map(EpollEvent::data).collect();
         (!ready.contains(&END)).then_some(ready)
     }
+}
+
+/// What of a descriptor is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// That it can be read.
+    Read,
+    /// That it can be written to.
+    Write,
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ pub struct ProcessArguments {
     /// Append events of the machine's life to a file, as JSON, one object per line
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// Make a control socket in a folder, by the machine's name: for `host-vmm ps` and `stop`,
+    /// which look into /run/host-vmm unless told otherwise
+    #[arg(long, value_name = "FOLDER")]
+    pub run_dir: Option<PathBuf>,
 }
 
 impl ProcessArguments {
@@ -37,6 +41,7 @@ impl ProcessArguments {
             audit_log: self
                 .audit_log
                 .map(|path| Setting::flag("--audit-log", path)),
+            run_dir: self.run_dir.map(|path| Setting::flag("--run-dir", path)),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct ProcessOptions {
     pub log_format: LogFormat,
     /// Where events of the machine's life are written to.
     pub audit_log: Option<PathBuf>,
+    /// The folder of the control socket; `None` is no control socket.
+    pub run_directory: Option<PathBuf>,
 }
 
 /// What settings come to.
@@ -140,6 +142,7 @@ impl ProcessSettings {
             log: report.or("log", self.log, || "info".to_owned()),
             log_format: report.or("log-format", self.log_format, LogFormat::default),
             audit_log: report.option("audit-log", self.audit_log),
+            run_directory: report.option("run-dir", self.run_dir),
         })
     }
 }

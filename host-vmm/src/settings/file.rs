@@ -186,6 +186,7 @@ fn settings(root: &mut Table<'_>) -> Result<Settings, FileError> {
         log: root.get("log")?,
         log_format: root.get("log-format")?,
         audit_log: root.get("audit-log")?,
+        run_dir: root.get("run-dir")?,
     };
     let mut realm = RealmSettings::default();
     if let Some(mut table) = root.table("realm")? {

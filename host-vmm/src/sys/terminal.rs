@@ -70,6 +70,12 @@ impl Drop for RawMode {
     }
 }
 
+/// Puts the terminal back that has been changed, if one has: for a process that ends without
+/// dropping anything.
+pub fn put_back() {
+    restore();
+}
+
 fn restore() {
     let mut changed = match CHANGED.try_lock() {
         Ok(changed) => changed,

@@ -40,6 +40,7 @@ on-reset = "exit"
 log = "debug"
 log-format = "json"
 audit-log = "audit"
+run-dir = "/run/machines"
 
 [realm]
 hash = "sha-512"
@@ -90,29 +91,30 @@ socket = "vsock"
     assert_eq!(at(process.log), ("debug".into(), 13));
     assert_eq!(at(process.log_format), (LogFormat::Json, 14));
     assert_eq!(at(process.audit_log), ("/etc/machines/audit".into(), 15));
-    assert_eq!(at(machine.realm), (true, 17));
-    assert_eq!(at(realm.hash), (HashAlgorithm::Sha512, 18));
+    assert_eq!(at(process.run_dir), ("/run/machines".into(), 16));
+    assert_eq!(at(machine.realm), (true, 18));
+    assert_eq!(at(realm.hash), (HashAlgorithm::Sha512, 19));
     let value = PersonalizationSource::File("/etc/machines/value".into());
-    assert_eq!(at(realm.personalization_value), (value, 19));
+    assert_eq!(at(realm.personalization_value), (value, 20));
     assert_eq!(at(realm.sve_vl).0.encoded(), 1);
     assert_eq!(at(realm.pmu_counters).0.get(), 0);
     assert_eq!(at(realm.breakpoints).0.get(), 4);
     assert_eq!(at(realm.watchpoints).0.get(), 5);
 
     let [console] = <[_; 1]>::try_from(devices.consoles).unwrap();
-    assert_eq!(at(Some(console.to)), (ConsoleEnd::Nowhere, 26));
+    assert_eq!(at(Some(console.to)), (ConsoleEnd::Nowhere, 27));
     let [one, two] = <[_; 2]>::try_from(devices.blocks).unwrap();
-    assert_eq!(at(Some(one.path)), ("/etc/machines/root.img".into(), 29));
+    assert_eq!(at(Some(one.path)), ("/etc/machines/root.img".into(), 30));
     assert!(one.read_only.is_none() && one.direct.is_none());
-    assert_eq!(at(two.read_only), (true, 32));
-    assert_eq!(at(two.direct), (false, 33));
+    assert_eq!(at(two.read_only), (true, 33));
+    assert_eq!(at(two.direct), (false, 34));
     let [net] = <[_; 1]>::try_from(devices.nets).unwrap();
     assert_eq!(at(Some(net.tap)).0.as_str(), "tap0");
     assert_eq!(at(net.mac).0.to_string(), "52:54:00:12:34:56");
     let [vsock] = <[_; 1]>::try_from(devices.vsocks).unwrap();
     assert_eq!(at(Some(vsock.cid)).0.get(), 7);
     assert_eq!(at(Some(vsock.socket)).0, Path::new("/etc/machines/vsock"));
-    assert_eq!(at(devices.rng), (true, 43));
+    assert_eq!(at(devices.rng), (true, 44));
 }
 
 #[test]
