@@ -20,9 +20,12 @@ pub(crate) const COMPLAINTS: &[&str] = &[
     "WARNING: ",
     "BUG: ",
     "INFO: rcu",
-    "Call trace:",
+    TRACE,
     "failed to come online",
 ];
+const TRACE: &str = "Call trace:";
+/// How a kernel begins to tell that it ends a program for want of memory.
+pub(crate) const OUT_OF_MEMORY: &str = " invoked oom-killer: ";
 
 /// The exit code of the emulator, or none when a signal ended it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,9 +138,45 @@ impl<'a> Console<'a> {
 
     /// What a kernel has complained of.
     pub(crate) fn complaints(&self) -> Vec<&str> {
-        let lines = self.lines.iter().map(String::as_str);
-        lines
-            .filter(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)))
-            .collect()
+        complaints_among(self.lines.iter().map(String::as_str))
+    }
+}
+
+/// The complaints among lines of a kernel. That it has no memory for a program is none, and it says so
+/// with a trace.
+pub(crate) fn complaints_among<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut out_of_memory = false;
+    let mut complaints = Vec::new();
+    for line in lines {
+        if line.contains(OUT_OF_MEMORY) {
+            out_of_memory = true;
+        } else if COMPLAINTS.iter().any(|complaint| line.contains(complaint)) {
+            if !(out_of_memory && line.contains(TRACE)) {
+                complaints.push(line);
+            }
+            out_of_memory = false;
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaints_among;
+
+    #[test]
+    fn a_trace_for_want_of_memory_is_no_complaint() {
+        let lines = [
+            "[1.0] host-vmm invoked oom-killer: gfp_mask=0x140dca",
+            "[1.0] CPU: 1 UID: 0 PID: 77 Comm: host-vmm",
+            "[1.0] Call trace:",
+            "[1.1] Out of memory: Killed process 77 (host-vmm)",
+            "[2.0] Call trace:",
+            "[3.0] sh invoked oom-killer: gfp_mask=0x140dca",
+            "[3.1] BUG: something else",
+            "[3.2] Call trace:",
+        ];
+        let complaints = complaints_among(lines.into_iter());
+        assert_eq!(complaints, [lines[4], lines[6], lines[7]]);
     }
 }

@@ -11,7 +11,7 @@ mod soak;
 
 use std::time::Duration;
 
-use crate::console::{COMPLAINTS, Console, Exit};
+use crate::console::{COMPLAINTS, Console, Exit, OUT_OF_MEMORY, complaints_among};
 use crate::log::TestLog;
 use crate::protocol::{self, Line};
 use crate::session::Session;
@@ -123,8 +123,10 @@ impl<'a> Host<'a> {
 
     /// What the kernel has complained of, on the console and in its log.
     pub(crate) fn complaints(&mut self) -> Result<Vec<String>, String> {
-        let pattern = COMPLAINTS.join("\\|");
-        let mut complaints = self.command(&format!("dmesg | grep '{pattern}' || true"))?;
+        let pattern = format!("{}\\|{OUT_OF_MEMORY}", COMPLAINTS.join("\\|"));
+        let logged = self.command(&format!("dmesg | grep '{pattern}' || true"))?;
+        let among = complaints_among(logged.iter().map(String::as_str));
+        let mut complaints: Vec<_> = among.into_iter().map(str::to_owned).collect();
         // What was typed is on the console as well.
         let seen = self.console.complaints().into_iter();
         complaints.extend(

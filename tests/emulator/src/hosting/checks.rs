@@ -14,8 +14,10 @@ use crate::systems::{self, HOST_DISK};
 const OWN_DISK: &str = "/tmp/disk.img";
 /// Blocks of 4 KiB that a guest copies on it, to the place behind them.
 const COPIED_BLOCKS: u32 = 512;
-/// MiB that a guest which fills its memory leaves to itself.
-const LEFT_MEBIBYTES: u64 = 32;
+/// MiB that a guest of so many MiB which fills its memory leaves to itself.
+const fn left_mebibytes(mebibytes: u64) -> u64 {
+    24 + mebibytes / 16
+}
 /// Exit code of `host-vmm` for a guest that has restarted itself.
 const RESTARTED: i32 = 5;
 /// Free memory may be this much less than before, in KiB: the kernel keeps some of what it has taken
@@ -248,7 +250,8 @@ pub(super) fn fills_memory(
     then: &str,
     status: Option<i32>,
 ) -> Result<(), String> {
-    let left = format!("cloister.fill={LEFT_MEBIBYTES}");
+    let left_mebibytes = left_mebibytes(mebibytes);
+    let left = format!("cloister.fill={left_mebibytes}");
     let guest = Guest {
         memory: format!("{mebibytes}M"),
         ..Guest::realm(1, &[&left, then])
@@ -262,7 +265,7 @@ pub(super) fn fills_memory(
         host.note(format!("launch: {}", Launch::among(&ended.lines)?));
         let memory = Memory::among(&ended.lines)?;
         host.note(format!("memory: {memory}"));
-        memory.expect_all_of(mebibytes, 2 * LEFT_MEBIBYTES)?;
+        memory.expect_all_of(mebibytes, 2 * left_mebibytes)?;
         memory.expect_blocks()
     })
 }
