@@ -1,7 +1,7 @@
 //! Pages on their way into the Realm world and back.
 
 use crate::host::{Host, Severity};
-use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page, Pool, PoolError};
+use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page, Pool, PoolError, Spare};
 use crate::rmi::{self, RmiError};
 
 /// Why there is no granule.
@@ -138,10 +138,13 @@ pub(crate) fn lose(host: &impl Host, page: Page, why: Option<RmiError>) {
 
 /// Gives the kernel what is idle.
 pub fn sweep(host: &impl Host) {
-    let mut from = 0;
-    while let Some((first, order)) = host.with_shared(|shared| shared.pool.remove_spare(&mut from))
-    {
-        host.give_pages(first, order);
+    let mut below = u64::MAX;
+    loop {
+        match host.with_shared(|shared| shared.pool.remove_spare(&mut below)) {
+            Spare::Chunk(first, order) => host.give_pages(first, order),
+            Spare::Later => {}
+            Spare::None => return,
+        }
         host.rest();
     }
 }

@@ -90,6 +90,20 @@ struct Place {
     slot: usize,
 }
 
+/// What a look for a chunk to give back has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spare {
+    /// A chunk, no longer part of the pool: its first page and its order.
+    Chunk(Page, u32),
+    /// Nothing yet, and there is more to look at.
+    Later,
+    /// There is none.
+    None,
+}
+
+/// Chunks that one such look goes through: the pool is locked for so long.
+const LOOKS: usize = 256;
+
 /// Chunks, and who has their pages.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -291,23 +305,35 @@ impl Pool {
         self.abandoned = self.abandoned.saturating_add(pages);
     }
 
-    /// Removes a chunk that can go back to the kernel: its first page and its order. Looks from the
-    /// slot with number `from` on, and leaves the number to go on from there.
-    pub fn remove_spare(&mut self, from: &mut usize) -> Option<(Page, u32)> {
-        while let Some(slot) = self.idle.next(*from) {
-            *from = slot + 1;
-            if let Some(chunk) = self.remove_if_spare(slot) {
-                return Some((chunk.first(), chunk.order()));
+    /// Removes the highest chunk below an address that can go back to the kernel, and leaves the address to
+    /// go on from there; `u64::MAX` to begin with.
+    ///
+    /// The kernel hands out first what it got last: chunks that go back in the order of their addresses
+    /// come again as neighbours, and neighbours make blocks.
+    pub fn remove_spare(&mut self, below: &mut u64) -> Spare {
+        let mut index = self.places.partition_point(|place| place.base < *below);
+        for _ in 0..LOOKS {
+            let (Some(_), Some(next)) = (self.idle.first(), index.checked_sub(1)) else {
+                return Spare::None;
+            };
+            index = next;
+            let Some((slot, chunk)) = self.at(Some(index)) else {
+                return Spare::None;
+            };
+            *below = chunk.first().address();
+            if !chunk.idle() {
+                continue;
+            }
+            if let Some(chunk) = self.remove_if_spare(slot, index) {
+                return Spare::Chunk(chunk.first(), chunk.order());
             }
         }
-        None
+        Spare::Later
     }
 
-    /// Removes an idle chunk, unless it guards a page of a neighbour.
-    fn remove_if_spare(&mut self, slot: usize) -> Option<Chunk> {
+    /// Removes an idle chunk with its place, unless it guards a page of a neighbour.
+    fn remove_if_spare(&mut self, slot: usize, index: usize) -> Option<Chunk> {
         let chunk = self.chunk(slot)?;
-        let base = chunk.first().address();
-        let index = (self.places.binary_search_by_key(&base, |place| place.base)).ok()?;
         let before = self.at(index.checked_sub(1).filter(|_| chunk.joined_before));
         let after = self.at(Some(index + 1).filter(|_| chunk.joined_after));
         if before.is_some_and(|(_, before)| !before.idle_page(before.pages() - 1))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use realm_kmod_core::PAGE_SIZE;
-use realm_kmod_core::pool::{Counters, Page, Pool, PoolError};
+use realm_kmod_core::pool::{Counters, Page, Pool, PoolError, Spare};
 
 /// Chunks of the largest size that the kernel has to give.
 const CHUNKS: u64 = 6;
@@ -145,9 +145,16 @@ fn apply(pool: &mut Pool, model: &mut Model, step: &Step) {
             }
         }
         Step::Spare => {
-            let mut from = 0;
-            while let Some((first, order)) = pool.remove_spare(&mut from) {
-                let first = first.address() / PAGE_SIZE;
+            let mut below = u64::MAX;
+            let mut last = u64::MAX;
+            loop {
+                let (first, order) = match pool.remove_spare(&mut below) {
+                    Spare::Chunk(first, order) => (first.address() / PAGE_SIZE, order),
+                    Spare::Later => continue,
+                    Spare::None => break,
+                };
+                assert!(first < last, "{first} comes after {last}");
+                last = first;
                 assert_eq!(model.chunks.get(&first), Some(&(1 << order)));
                 assert!(model.spare(first, 1 << order), "{first} is not to spare");
                 model.chunks.remove(&first);

@@ -44,14 +44,15 @@ fn a_chunk_stays_while_it_guards_a_neighbour() {
     let block = pool.take_block().expect("a block");
     assert_eq!(block, page(1536));
     // The last page of the lower chunk is delegated: the upper chunk must stay.
-    assert_eq!(pool.remove_spare(&mut 0), None);
+    assert_eq!(pool.remove_spare(&mut { u64::MAX }), Spare::None);
     for number in 0..512 {
         pool.release(block.nth(number)).expect("handed out");
     }
     assert_eq!(pool.release(block), Err(PoolError::NotHandedOut));
-    let mut from = 0;
-    assert_eq!(pool.remove_spare(&mut from), Some((page(1024), 10)));
-    assert_eq!(pool.remove_spare(&mut from), Some((page(2048), 10)));
+    let mut below = u64::MAX;
+    assert_eq!(pool.remove_spare(&mut below), Spare::Chunk(page(2048), 10));
+    assert_eq!(pool.remove_spare(&mut below), Spare::Chunk(page(1024), 10));
+    assert_eq!(pool.remove_spare(&mut below), Spare::None);
     assert_eq!(pool.counters(), Counters::default());
 }
 
@@ -63,7 +64,7 @@ fn lost_pages_stay() {
     pool.lose(lost).expect("handed out");
     assert_eq!(pool.release(lost), Err(PoolError::NotHandedOut));
     assert_eq!(pool.lose(lost), Err(PoolError::NotHandedOut));
-    assert_eq!(pool.remove_spare(&mut 0), None);
+    assert_eq!(pool.remove_spare(&mut { u64::MAX }), Spare::None);
     assert_eq!(pool.counters().lost, 1);
     assert_ne!(pool.take_group(0, true), Some(lost));
 }
@@ -109,8 +110,12 @@ fn what_comes_back_is_found_among_many() {
             pool.release(block.nth(number)).expect("handed out");
         }
     }
-    let mut from = 0;
-    let spare = core::iter::from_fn(|| pool.remove_spare(&mut from)).count();
+    let mut below = u64::MAX;
+    let spare = core::iter::from_fn(|| match pool.remove_spare(&mut below) {
+        Spare::None => None,
+        found => Some(found),
+    });
+    let spare = spare.filter(|found| *found != Spare::Later).count();
     assert_eq!((spare, pool.available()), (260, 0));
     assert_eq!(pool.counters(), Counters::default());
     // Where they were there is room again.
