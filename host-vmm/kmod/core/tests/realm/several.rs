@@ -12,6 +12,7 @@ use crate::vm::{BLOCK, PAGE, RAM, RAM_SIZE, SHARED, Vm};
 
 /// A VMM's thread of a vCPU: does what the Realm asks for until it stops.
 fn serve(vm: &Vm<'_, '_>, index: usize) -> u64 {
+    let _presence = vm.presence();
     let mut thread = vm.thread(index);
     thread.start().expect("started");
     loop {

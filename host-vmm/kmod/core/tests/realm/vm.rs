@@ -1,5 +1,6 @@
 //! A VM as the C half keeps it: a Realm and its vCPUs behind locks, and the loop around `REC_ENTER`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(crate) struct Vm<'k, 'm> {
     pub(crate) realm: Mutex<Realm>,
     pub(crate) interrupts: Mutex<Interrupts>,
     kicked: Condvar,
+    /// Whether a vCPU's thread has panicked: then the others have nobody to wait for.
+    deserted: AtomicBool,
     run_pages: Mutex<Vec<Page>>,
 }
 
@@ -53,6 +56,17 @@ pub(crate) struct Thread<'v, 'k, 'm> {
     pub(crate) now: u64,
     /// Entries so far.
     pub(crate) entries: u64,
+}
+
+/// Lives as long as a thread among others works.
+pub(crate) struct Presence<'v>(&'v AtomicBool);
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,6 +92,7 @@ impl<'k, 'm> Vm<'k, 'm> {
             realm: Mutex::new(realm),
             interrupts: Mutex::default(),
             kicked: Condvar::new(),
+            deserted: AtomicBool::new(false),
             run_pages: Mutex::default(),
         }
     }
@@ -117,6 +132,11 @@ impl<'k, 'm> Vm<'k, 'm> {
 
     pub(crate) fn realm(&self) -> MutexGuard<'_, Realm> {
         lock(&self.realm)
+    }
+
+    /// For a thread on which others may wait.
+    pub(crate) fn presence(&self) -> Presence<'_> {
+        Presence(&self.deserted)
     }
 
     pub(crate) fn interrupts(&self) -> MutexGuard<'_, Interrupts> {
@@ -261,6 +281,8 @@ impl Thread<'_, '_, '_> {
         loop {
             match self.run()? {
                 Action::Wait => {
+                    let deserted = self.vm.deserted.load(Ordering::Relaxed);
+                    assert!(!deserted, "the thread of another vCPU has panicked");
                     let guard = self.vm.interrupts();
                     drop(self.vm.kicked.wait_timeout(guard, Duration::from_millis(1)));
                 }
