@@ -20,8 +20,13 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Whether a process runs; one that is dead and that nobody has waited for does not.
+///
+/// Its command line would not do: that is empty for a moment when one program takes another's place.
 fn runs(process: &Path) -> bool {
-    fs::read(process.join("cmdline")).is_ok_and(|words| !words.is_empty())
+    let state = fs::read_to_string(process.join("stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 fn dies_with_its_parent(command: &str, arguments: &[&str]) {
