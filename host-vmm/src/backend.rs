@@ -1,6 +1,7 @@
 //! What a machine runs on: the Realm kernel module, KVM, or KVM with Realms of its own, behind one
 //! interface.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use crate::configuration::{Backend, Configuration};
 use crate::layout::{Layout, Range, Spi};
 use crate::sys::kvm::Node;
 use crate::sys::memory::Ram;
-use crate::sys::uapi::Statistics;
+use crate::sys::uapi::{Information, Statistics};
 
+pub mod abilities;
 pub mod kvm;
 
+use abilities::Lack;
 use kvm::{Calls as _, Flavour, Machine};
 
 /// Why a machine cannot be made, or cannot go on.
@@ -66,8 +69,14 @@ pub enum BackendError {
     )]
     NoRmm,
     /// The RMM is too old or too new.
-    #[error("the Realm Management Monitor speaks another version of RMI than 1.0")]
-    RmmVersion,
+    #[error(
+        "the Realm Management Monitor speaks RMI {0}, and {1} speaks RMI 1.0: \
+         update the one that is older"
+    )]
+    RmmVersion(RmiVersion, Flavour),
+    /// The RMM cannot do what the configuration says.
+    #[error("the Realm Management Monitor of this machine does not have {0}")]
+    Lack(Lack),
     /// The back-end cannot do what the configuration says.
     #[error("{flavour} cannot do this: {what}")]
     Unsupported {
@@ -92,6 +101,27 @@ pub enum BackendError {
         /// Why it was not.
         error: io::Error,
     },
+}
+
+/// A version of the interface between host and RMM, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RmiVersion(pub Option<(u16, u16)>);
+
+impl fmt::Display for RmiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((major, minor)) => write!(f, "{major}.{minor}"),
+            None => f.write_str("of another version"),
+        }
+    }
+}
+
+impl RmiVersion {
+    /// The one that the Realm kernel module has heard; it says 0.0 if it has heard nothing.
+    pub fn heard(information: &Information) -> Self {
+        let version = (information.rmi_major, information.rmi_minor);
+        Self((version != (0, 0)).then_some(version))
+    }
 }
 
 fn missing(flavour: Flavour) -> &'static str {

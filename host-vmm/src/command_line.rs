@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::check::Wish;
 use crate::error::Error;
-use crate::settings::{Effective, LogFormat};
+use crate::settings::{Effective, LogFormat, ProcessSettings, Setting};
 
 mod devices;
 mod fleet;
@@ -48,6 +49,8 @@ pub enum Command {
     Measure(Box<Measure>),
     /// Print what `run` would use.
     Config(Box<Config>),
+    /// Say whether this host can run a machine.
+    Check(Box<Check>),
     /// List the machines that run with --run-dir.
     Ps(Ps),
     /// Ask a machine whether it is live or ready.
@@ -151,8 +154,9 @@ impl Measure {
     ///
     /// As [`Run::effective`].
     pub fn effective(self) -> Result<Effective, Error> {
-        let process = crate::settings::ProcessSettings::default();
-        self.machine.settings(process)?.effective(true)
+        self.machine
+            .settings(ProcessSettings::default())?
+            .effective(true)
     }
 }
 
@@ -199,6 +203,51 @@ impl Config {
         let format = self.process.log_format.take();
         let process = self.process.settings(format, "--log-format");
         self.machine.settings(process)?.effective(false)
+    }
+}
+
+/// Say whether this host can run a machine, and what to do if it cannot
+///
+/// Takes the options of `run`; without any, the machine is a Realm with everything as it is by
+/// default. Nothing is started. Each line is good, bad or unknown; the exit code is 0 if all are
+/// good, and else 3.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  host-vmm check
+  host-vmm check --config web-7.toml
+  host-vmm check --realm=false
+  host-vmm check --json | jq '.lines[] | select(.verdict != \"good\")'")]
+pub struct Check {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+    /// Where /proc, /sys and /lib of the host are: for a container that has them elsewhere
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub root: PathBuf,
+    /// Print JSON: an object with all lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Check {
+    /// What this host is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::effective`].
+    pub fn wish(self) -> Result<Wish, Error> {
+        let from_file = self.machine.file.config.is_some();
+        let mut settings = self.machine.settings(ProcessSettings::default())?;
+        let files = settings.machine.kernel.is_some();
+        // It is not looked at.
+        let none = || Setting::flag("--kernel", PathBuf::new());
+        settings.machine.kernel.get_or_insert_with(none);
+        let realm = !from_file && settings.machine.realm.is_none();
+        Ok(Wish {
+            configuration: settings.effective(realm)?.configuration,
+            files,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs Realms and ordinary virtual machines on a Linux host.
 
 pub mod backend;
+pub mod check;
 pub mod client;
 pub mod command_line;
 pub mod configuration;
@@ -15,6 +16,7 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod messages;
+pub mod notify;
 pub mod progress;
 pub mod run_directory;
 pub mod settings;

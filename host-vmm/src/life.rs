@@ -16,6 +16,7 @@ use crate::devices::lock;
 use crate::error::Exit;
 use crate::machine::control::Control;
 use crate::machine::{MachineError, Operator};
+use crate::notify::Notifier;
 use crate::sys::uapi::Statistics;
 use crate::worker::Worker;
 
@@ -152,6 +153,7 @@ pub struct Life {
     current: Mutex<Current>,
     audit: Option<AuditLog>,
     exits: Arc<ExitCounters>,
+    notifier: OnceLock<Notifier>,
 }
 
 impl Life {
@@ -179,6 +181,7 @@ impl Life {
             current: Mutex::default(),
             audit,
             exits: Arc::default(),
+            notifier: OnceLock::new(),
         };
         life.record(&Event::Begin {
             version: env!("CARGO_PKG_VERSION"),
@@ -215,6 +218,15 @@ impl Life {
             phase,
             since: Instant::now(),
         };
+        if let Some(notifier) = self.notifier.get() {
+            notifier.tell(phase);
+        }
+    }
+
+    /// A service manager hears of phases from now on.
+    pub fn notify(&self, notifier: Notifier) {
+        // There is one at most.
+        let _ = self.notifier.set(notifier);
     }
 
     /// Bytes of memory that are filled, and how many are to be.
@@ -324,6 +336,9 @@ impl Life {
 
     /// What the command comes to.
     pub fn end(&self, exit: Exit, error: Option<&dyn fmt::Display>) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.stopping();
+        }
         self.record(&Event::End {
             exit: exit as u8,
             error: error.map(ToString::to_string),

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
+use host_vmm::check::{Findings, RealDevices};
 use host_vmm::command_line::{
-    Arguments, Command, Config, Measure, MeasurementForm, Probe, Ps, Stop,
+    Arguments, Check, Command, Config, Measure, MeasurementForm, Probe, Ps, Stop,
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::error::{Ending, Error, Exit};
@@ -21,10 +22,11 @@ use host_vmm::life::audit::{AuditLog, Event};
 use host_vmm::load::Prepared;
 use host_vmm::machine::{self, MachineError, Operator};
 use host_vmm::measure::{self, report};
+use host_vmm::notify::Notifier;
 use host_vmm::run_directory::Claim;
 use host_vmm::settings::{Effective, LogFormat};
 use host_vmm::{control_socket, messages, standard_error};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         }
         Command::Measure(arguments) => measure(*arguments),
         Command::Config(arguments) => config(*arguments),
+        Command::Check(arguments) => check(*arguments),
         Command::Ps(arguments) => ps(&arguments),
         Command::Probe(arguments) => probe(&arguments),
         Command::Stop(arguments) => stop(&arguments),
@@ -113,6 +116,12 @@ fn run(effective: &Effective) -> Result<Exit, Error> {
     let claimed = folder.map(|folder| Claim::new(folder, name)).transpose()?;
     let (claim, listener) = claimed.unzip();
     let life = Life::new(&effective.configuration, audit);
+    match Notifier::from_environment() {
+        Ok(notifier) => notifier
+            .into_iter()
+            .for_each(|notifier| life.notify(notifier)),
+        Err(error) => warn!("the service manager is not told: {error}"),
+    }
     let result = live(&life, &effective.configuration, listener);
     drop(claim);
     match &result {
@@ -216,6 +225,19 @@ fn config(arguments: Config) -> Result<Exit, Error> {
     };
     print(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+fn check(arguments: Check) -> Result<Exit, Error> {
+    let (root, json) = (arguments.root.clone(), arguments.json);
+    let findings = Findings::new(&root, &RealDevices, &arguments.wish()?);
+    let text = if json {
+        let json = findings.to_json();
+        json.map_err(|error| Error::Output(error.into()))? + "\n"
+    } else {
+        findings.to_text()
+    };
+    print(text.as_bytes())?;
+    Ok(findings.exit())
 }
 
 fn ps(arguments: &Ps) -> Result<Exit, Error> {

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use vmm_sys_util::eventfd::EventFd;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
-use super::{BackendError, Exit, Start, Vcpu, VirtualMachine, Visibility};
+use super::abilities::Abilities;
+use super::{BackendError, Exit, RmiVersion, Start, Vcpu, VirtualMachine, Visibility};
 use crate::configuration::{Configuration, HashAlgorithm, PersonalizationValue, RealmOptions};
 use crate::devices::lock;
 use crate::layout::{GIC_DISTRIBUTOR, INTERRUPTS, Layout, Range, Spi};
@@ -205,21 +206,21 @@ impl<V: VmCalls> Machine<V> {
         configuration: &Configuration,
         layout: &Layout,
     ) -> Result<Self, BackendError> {
+        let mut version = RmiVersion(None);
         if flavour == Flavour::Module {
             let information = call("asking the Realm kernel module", node.information())?;
             if information.module_interface != MODULE_INTERFACE {
                 return Err(BackendError::ModuleInterface(information.module_interface));
             }
+            version = RmiVersion::heard(&information);
+            let abilities = Abilities::new(information.features);
+            if let Some(lack) = abilities.and_then(|all| all.lack(configuration, layout)) {
+                return Err(BackendError::Lack(lack));
+            }
         }
-        let bits = u64::from(layout.ipa_bits);
-        let kind = match flavour {
-            Flavour::Ordinary => bits,
-            Flavour::Module => REALM_TYPE_MODULE | bits,
-            Flavour::KvmCca => REALM_TYPE_KVM | bits,
-        };
         let vm = node
-            .create_vm(kind)
-            .map_err(|error| creation(flavour, error))?;
+            .create_vm(kind(flavour, layout.ipa_bits))
+            .map_err(|error| creation(flavour, version, error))?;
         let limit = node.max_cpus();
         if limit > 0 && configuration.cpus.get() > limit {
             return Err(BackendError::TooManyCpus { flavour, limit });
@@ -251,14 +252,24 @@ impl<V: VmCalls> Machine<V> {
     }
 }
 
+/// The type of a machine with addresses of so many bits, as `KVM_CREATE_VM` takes it.
+pub const fn kind(flavour: Flavour, address_bits: u8) -> u64 {
+    let bits = address_bits as u64;
+    match flavour {
+        Flavour::Ordinary => bits,
+        Flavour::Module => REALM_TYPE_MODULE | bits,
+        Flavour::KvmCca => REALM_TYPE_KVM | bits,
+    }
+}
+
 /// What it means that a machine cannot be made. The numbers of capabilities tell nothing about
 /// Realms: kernels without them have given the numbers to something else.
-fn creation(flavour: Flavour, error: io::Error) -> BackendError {
+fn creation(flavour: Flavour, version: RmiVersion, error: io::Error) -> BackendError {
     match (flavour, error.raw_os_error()) {
         (Flavour::KvmCca, Some(libc::EINVAL)) => BackendError::NoRealms,
         (Flavour::Module | Flavour::KvmCca, Some(libc::ENODEV)) => BackendError::NoRmm,
         (Flavour::Module | Flavour::KvmCca, Some(libc::EPROTONOSUPPORT)) => {
-            BackendError::RmmVersion
+            BackendError::RmmVersion(version, flavour)
         }
         _ => BackendError::Call {
             what: "making the machine",
@@ -475,4 +486,4 @@ impl<V: VcpuCalls> Vcpu for MachineVcpu<V> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

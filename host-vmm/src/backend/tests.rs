@@ -58,8 +58,9 @@ fn a_module_that_is_not_loaded_hides_no_other_error() {
         flavour,
     };
     let (kvm, module) = (|| missing(Flavour::KvmCca), || missing(Flavour::Module));
-    let told = more_telling(BackendError::RmmVersion, module());
-    assert!(matches!(told, BackendError::RmmVersion));
+    let version = || BackendError::RmmVersion(RmiVersion(None), Flavour::KvmCca);
+    let told = more_telling(version(), module());
+    assert!(matches!(told, BackendError::RmmVersion(..)));
     for first in [BackendError::NoRealms, kvm()] {
         let told = more_telling(first, module());
         assert!(matches!(
@@ -70,7 +71,7 @@ fn a_module_that_is_not_loaded_hides_no_other_error() {
             }
         ));
     }
-    let told = more_telling(BackendError::RmmVersion, BackendError::NoRmm);
+    let told = more_telling(version(), BackendError::NoRmm);
     assert!(matches!(told, BackendError::NoRmm));
 }
 

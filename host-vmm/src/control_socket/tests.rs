@@ -133,6 +133,12 @@ fn counters_are_those_of_prometheus() {
             assert_eq!(types.last().map(String::as_str), Some(name), "{line}");
         }
     }
+    // The README has all of them.
+    for name in &types {
+        let readme = include_str!("../../README.md");
+        let described = readme.contains(&format!("`{name}`"));
+        assert!(described, "{name} is not in the README");
+    }
     let count = types.len();
     types.sort();
     types.dedup();

@@ -14,7 +14,7 @@ use crate::layout::PAGE_BYTES;
 
 /// A call, with its arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Call {
+pub(crate) enum Call {
     CreateVm(u64),
     Configure(RealmConfiguration),
     GuestMemory(u64),
@@ -31,30 +31,35 @@ enum Call {
     PsciComplete(u64, u32),
 }
 
-type Log = Arc<Mutex<Vec<Call>>>;
+pub(crate) type Log = Arc<Mutex<Vec<Call>>>;
 
 /// A kernel, by what tells it from others.
-struct Kernel {
+pub(crate) struct Kernel {
     /// The type of machines that it makes, without the width of their addresses.
-    kind: Option<u64>,
+    pub(crate) kind: Option<u64>,
     /// What else `KVM_CREATE_VM` says.
-    refuses: i32,
-    max_cpus: u32,
-    module: Option<u32>,
+    pub(crate) refuses: i32,
+    pub(crate) max_cpus: u32,
+    pub(crate) module: Option<u32>,
+    /// What the module knows of the RMM.
+    pub(crate) rmi: (u16, u16),
+    pub(crate) features: u64,
     /// Bytes that one call populates.
-    populates: u64,
+    pub(crate) populates: u64,
     /// How populating ends after that.
-    interrupts: Option<i32>,
-    log: Log,
+    pub(crate) interrupts: Option<i32>,
+    pub(crate) log: Log,
 }
 
 impl Kernel {
-    fn new(kind: Option<u64>) -> Self {
+    pub(crate) fn new(kind: Option<u64>) -> Self {
         Self {
             kind,
             refuses: libc::EINVAL,
             max_cpus: 512,
             module: None,
+            rmi: (0, 0),
+            features: 0,
             populates: u64::MAX,
             interrupts: None,
             log: Log::default(),
@@ -62,17 +67,17 @@ impl Kernel {
     }
 
     /// A stock kernel of today.
-    fn stock() -> Self {
+    pub(crate) fn stock() -> Self {
         Self::new(Some(0))
     }
 
     /// One with series v14 or v15 of the patches for Arm CCA hosts.
-    fn cca() -> Self {
+    pub(crate) fn cca() -> Self {
         Self::new(Some(1 << 30))
     }
 
     /// The device of the Realm kernel module.
-    fn module() -> Self {
+    pub(crate) fn module() -> Self {
         Self {
             module: Some(1),
             ..Self::new(Some(0x100))
@@ -115,6 +120,9 @@ impl Calls for Kernel {
         match self.module {
             Some(module_interface) => Ok(Information {
                 module_interface,
+                rmi_major: self.rmi.0,
+                rmi_minor: self.rmi.1,
+                features: self.features,
                 ..Information::default()
             }),
             None => failure(libc::ENOTTY),
@@ -135,7 +143,7 @@ impl Calls for Kernel {
 }
 
 #[derive(Debug)]
-struct FakeVm {
+pub(crate) struct FakeVm {
     log: Log,
     populates: u64,
     interrupts: Option<i32>,
@@ -226,7 +234,7 @@ impl VmCalls for FakeVm {
     }
 }
 
-struct FakeVcpu {
+pub(crate) struct FakeVcpu {
     log: Log,
     error: Option<i32>,
 }
@@ -341,7 +349,7 @@ fn why_there_is_no_realm() {
     assert!(matches!(answer(libc::ENODEV), BackendError::NoRmm));
     assert!(matches!(
         answer(libc::EPROTONOSUPPORT),
-        BackendError::RmmVersion
+        BackendError::RmmVersion(RmiVersion(None), Flavour::Module)
     ));
     assert!(matches!(answer(libc::ENOMEM), BackendError::Call { .. }));
     let kernel = Kernel {
@@ -353,6 +361,30 @@ fn why_there_is_no_realm() {
         error.err(),
         Some(BackendError::ModuleInterface(2))
     ));
+    let kernel = Kernel {
+        rmi: (2, 0),
+        kind: None,
+        refuses: libc::EPROTONOSUPPORT,
+        ..Kernel::module()
+    };
+    let error = kernel
+        .create(Flavour::Module, &configuration)
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the Realm Management Monitor speaks RMI 2.0, and the Realm kernel module speaks RMI 1.0: \
+         update the one that is older"
+    );
+    let kernel = Kernel {
+        features: 1,
+        ..Kernel::module()
+    };
+    let error = kernel
+        .create(Flavour::Module, &configuration)
+        .err()
+        .unwrap();
+    assert!(matches!(error, BackendError::Lack(_)), "{error}");
     let kernel = Kernel {
         max_cpus: 1,
         ..Kernel::module()

@@ -31,6 +31,7 @@ type Check = fn(&mut Host<'_>) -> Result<(), String>;
 const CHECKS: &[(&str, Check)] = &[
     ("no-device-node", refusals::no_device_node),
     ("module-loads", module_loads),
+    ("vmm-finds-all-well", refusals::vmm_finds_all_well),
     // Before Realms, which must be possible afterwards.
     ("sleeps-without-realms", refusals::sleeps_without_realms),
     ("restart-seen-by-caller", restart_seen_by_caller),

@@ -22,6 +22,8 @@ const HALF_A_KERNEL: &str = "/tmp/half-a-kernel";
 const KEPT_FILES: u64 = 64;
 /// The Realm that lives while the kernel is asked for what it must refuse.
 const LIVING: &str = "/tmp/living";
+/// Where its control socket and its audit log are.
+const RUN_FOLDER: &str = "/tmp/machines";
 
 /// A command that must be refused.
 struct Refusal {
@@ -87,7 +89,37 @@ pub(super) fn no_device_node(host: &mut Host<'_>) -> Result<(), String> {
         HOST_CANNOT,
         "/dev/realm: no such device: load the Realm kernel module (realm.ko)",
     )
-    .check(host)
+    .check(host)?;
+    vmm_judges(host, HOST_CANNOT, "BAD   realm.ko  ")
+}
+
+/// With the module: the VMM finds nothing that is in the way of a Realm.
+pub(super) fn vmm_finds_all_well(host: &mut Host<'_>) -> Result<(), String> {
+    vmm_judges(host, 0, "good  RMM  ")
+}
+
+/// What the VMM's own check of the host comes to: an exit code, and a line that begins so. Lines are bad only if
+/// the exit code says so.
+fn vmm_judges(host: &mut Host<'_>, status: i32, line: &str) -> Result<(), String> {
+    let ended = host.run("host-vmm check --backend module")?;
+    let found = ended
+        .lines
+        .iter()
+        .any(|found| squeezed(found).starts_with(&squeezed(line)));
+    let bad = ended
+        .lines
+        .iter()
+        .any(|found| found.starts_with("BAD") || found.starts_with('?'));
+    if ended.status == Some(status) && found && bad == (status != 0) {
+        Ok(())
+    } else {
+        Err(format!("not exit code {status} with {line:?}: {ended:?}"))
+    }
+}
+
+/// With one space where there are several: columns are as wide as their contents.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// With the module: whatever is wrong is said in one line, and takes nothing from the host.
@@ -161,14 +193,44 @@ pub(super) fn refusals_while_realms_live(host: &mut Host<'_>) -> Result<(), Stri
                 failures.lines
             ));
         }
-        let ended = host.run("kill $! && wait $!")?;
-        if ended.status != Some(ENDED) {
-            return Err(format!(
-                "host-vmm was told to end, and did so with {ended:?}"
-            ));
-        }
-        host.command(&format!("rm {LIVING} {LIVING}.log")).map(drop)
+        stop_living(host)
     })
+}
+
+/// Ends the living Realm by its control socket, which must know it, and leaves nothing behind.
+fn stop_living(host: &mut Host<'_>) -> Result<(), String> {
+    let at = format!("living --run-dir {RUN_FOLDER}");
+    host.command(&format!("host-vmm probe ready {at}"))?;
+    let listed = host.command(&format!("host-vmm ps {at}"))?;
+    let row = squeezed(listed.last().map_or("", String::as_str));
+    if !row.starts_with("living running realm module 256M 1 ") {
+        return Err(format!("host-vmm lists the Realm as {listed:?}"));
+    }
+    // In one line: at its prompt the shell forgets what has ended.
+    let ended = host.run(&format!("host-vmm stop {at} && wait $!"))?;
+    let stopped = ended.lines.iter().any(|line| line == "living: ended");
+    if ended.status != Some(ENDED) || !stopped {
+        return Err(format!(
+            "host-vmm was told to end, and did so with {ended:?}"
+        ));
+    }
+    let events = host.command(&format!(
+        "sed 's/.*\"event\":\"\\([a-z]*\\)\".*/\\1/' {RUN_FOLDER}/audit"
+    ))?;
+    let mut events: Vec<&str> = events.iter().map(String::as_str).collect();
+    // That is found out beside the launch.
+    events.retain(|event| *event != "measured");
+    if events
+        != [
+            "begin", "made", "filled", "started", "asked", "stopped", "end",
+        ]
+    {
+        return Err(format!("the audit log has {events:?}"));
+    }
+    host.command(&format!(
+        "rm {LIVING} {LIVING}.log {RUN_FOLDER}/audit && rmdir {RUN_FOLDER}"
+    ))
+    .map(drop)
 }
 
 /// When no Realm lives the machine may sleep; its clock wakes it up.
@@ -209,7 +271,8 @@ fn start_living(host: &mut Host<'_>) -> Result<(), String> {
     };
     let run = guest.run().text();
     host.command(&format!(
-        "{{ (rm -f {LIVING}; exec {run} >{LIVING}.log 2>&1 </dev/null) & }}"
+        "mkdir -p {RUN_FOLDER}; {{ (rm -f {LIVING}; exec {run} --name living --run-dir {RUN_FOLDER} \
+         --audit-log {RUN_FOLDER}/audit >{LIVING}.log 2>&1 </dev/null) & }}"
     ))
     .map(drop)
 }
@@ -268,11 +331,23 @@ impl RealmWorld {
         }
     }
 
+    /// What the VMM's check of the host says.
+    const fn check_says(self) -> &'static str {
+        match self {
+            Self::Absent => "BAD RMM none answers",
+            Self::Foreign => {
+                "BAD RMM the RMM speaks RMI 2.0, and the Realm kernel module speaks RMI 1.0"
+            }
+        }
+    }
+
     /// What the VMM says.
     const fn vmm_says(self) -> &'static str {
         match self {
             Self::Absent => "there is no Realm Management Monitor",
-            Self::Foreign => "the Realm Management Monitor speaks another version of RMI than 1.0",
+            Self::Foreign => {
+                "the Realm Management Monitor speaks RMI 2.0, and the Realm kernel module speaks RMI 1.0"
+            }
         }
     }
 }
@@ -294,7 +369,9 @@ pub(crate) fn check_without_rmm(
         });
         run.check("no-realm", |host| {
             gives_back(host, |host| {
-                Refusal::new(&["--backend", "module"], HOST_CANNOT, world.vmm_says()).check(host)
+                Refusal::new(&["--backend", "module"], HOST_CANNOT, world.vmm_says())
+                    .check(host)?;
+                vmm_judges(host, HOST_CANNOT, world.check_says())
             })
         });
         run.check("module-unloads", module_unloads);
