@@ -17,6 +17,7 @@ KERNELS ?=
 build_folder := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 bare_metal := $(build_folder)/aarch64-unknown-none-softfloat/release
 emulator := $(build_folder)/debug/emulator
+image_tool := $(build_folder)/debug/image-tool
 cargo := cargo
 locked := $(if $(CI),--locked,)
 host_cargo_flags := $(locked) --workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod
@@ -116,8 +117,16 @@ linux: setup-linux payloads ## Boot the Debian kernel and use it (Ctrl-A X ends 
 	@$(emulator) linux --interactive --smp $(SMP) --memory $(MEMORY)
 
 .PHONY: image
-image: setup-build emulator ## Build target/image/rmm.img and rmm.elf
+image: setup-build emulator ## Build target/image/rmm.img and what goes with it: ELF file, map, bill of materials, checksums
 	@tools/build-image.sh "$(build_folder)" target/image
+
+.PHONY: size
+size: image ## Bytes of the image by section and crate, beside their budget; more than that fails
+	@$(image_tool) size target/image/rmm.elf --budget rmm/image/size-budget.toml
+
+.PHONY: dist
+dist: size ## Pack the image, what goes with it, guide and licences: target/dist/cloister-rmm-….tar.gz
+	@tools/build-dist.sh "$(build_folder)" target/image target/dist
 
 .PHONY: module
 module: setup-module ## Build the Realm kernel module: target/module/<kernel release>/realm.ko (KERNELS='release ...')
@@ -144,14 +153,14 @@ payloads: image ## Build the EL3 monitor and the test programs
 	@tools/bare-metal-cargo.sh build --quiet -p ns-host
 	@tools/bare-metal-cargo.sh build --quiet -p el3-probe
 	@tools/bare-metal-cargo.sh build --quiet -p realm-payload
-	@$(emulator) image $(bare_metal)/el3-monitor target/payloads/el3-monitor.bin
-	@$(emulator) image $(bare_metal)/ns-host target/payloads/ns-host.img
-	@$(emulator) image $(bare_metal)/el3-probe target/payloads/el3-probe.img
-	@$(emulator) image $(bare_metal)/realm-payload target/payloads/realm-payload.img
+	@$(image_tool) flat $(bare_metal)/el3-monitor target/payloads/el3-monitor.bin
+	@$(image_tool) flat $(bare_metal)/ns-host target/payloads/ns-host.img
+	@$(image_tool) flat $(bare_metal)/el3-probe target/payloads/el3-probe.img
+	@$(image_tool) flat $(bare_metal)/realm-payload target/payloads/realm-payload.img
 
 .PHONY: emulator
 emulator: setup-build
-	@$(cargo) build --quiet $(locked) -p emulator -p cca-token
+	@$(cargo) build --quiet $(locked) -p emulator -p cca-token -p image-tool
 
 .PHONY: lint
 lint: setup-build ## Format, clippy for host and bare metal, scripts, licences (where the tools are there)

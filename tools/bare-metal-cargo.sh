@@ -47,6 +47,9 @@ fi
 # Flags in the environment would replace those of .cargo/config.toml.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export SOURCE_DATE_EPOCH=0 CARGO_INCREMENTAL=0
+# The image says which sources it is made of (rmm/image/build.rs).
+CLOISTER_REVISION=$("$TOOLS/revision.sh")
+export CLOISTER_REVISION
 
 options=()
 if [ -n "$LIBRARY_SOURCE" ]; then

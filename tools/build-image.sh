@@ -1,18 +1,47 @@
 #!/usr/bin/env bash
-# Builds the RMM image: rmm.img (flat), rmm.elf and their SHA-256. Folder and time leave no trace
-# in them.
+# Builds the RMM image and what goes with it. Folder and time leave no trace in any of the files.
 #
 # usage: tools/build-image.sh BUILD_FOLDER OUTPUT_FOLDER
+#
+#   rmm.img                what firmware loads
+#   rmm.elf                the same with symbols and line tables, for debuggers
+#   rmm.map                the link map
+#   rmm.cdx.json           bill of materials (CycloneDX)
+#   rmm.measurement.toml   what a platform token says of rmm.img: reference values for cca-token verify
+#   rmm.revision           version, revision of the sources, compiler
+#   rmm.sha256             checksums of all of them
+#
+#   IMAGE_TOOL             use this program instead of the one in BUILD_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=${1:?usage: tools/build-image.sh BUILD_FOLDER OUTPUT_FOLDER}
 output=${2:?usage: tools/build-image.sh BUILD_FOLDER OUTPUT_FOLDER}
-emulator=${EMULATOR:-$build/debug/emulator}
+image_tool=${IMAGE_TOOL:-$build/debug/image-tool}
+
+# Said once, so that what happens to the sources meanwhile cannot give the files different revisions.
+CLOISTER_REVISION=$(tools/revision.sh)
+export CLOISTER_REVISION
 
 CARGO_TARGET_DIR="$build" tools/bare-metal-cargo.sh build --quiet -p rmm-image
+built="$build/aarch64-unknown-none-softfloat/release"
 mkdir -p "$output"
-"$emulator" image "$build/aarch64-unknown-none-softfloat/release/rmm" "$output/rmm.img"
-cp "$build/aarch64-unknown-none-softfloat/release/rmm" "$output/rmm.elf.new"
-mv "$output/rmm.elf.new" "$output/rmm.elf"
-(cd "$output" && sha256sum rmm.img rmm.elf >rmm.sha256.new && mv rmm.sha256.new rmm.sha256)
+new=$(mktemp -d "$output/new.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+
+"$image_tool" flat "$built/rmm" "$new/rmm.img"
+cp "$built/rmm" "$new/rmm.elf"
+# Object files by name only: their folders are this machine's.
+sed -E 's#[^ (]*/##g' "$built/rmm.map" >"$new/rmm.map"
+"$image_tool" sbom --image "$new/rmm.img" --revision "$CLOISTER_REVISION" -o "$new/rmm.cdx.json"
+"$image_tool" measurement "$new/rmm.img" -o "$new/rmm.measurement.toml"
+version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
+printf 'version %s\nrevision %s\ncompiler %s\n' "$version" "$CLOISTER_REVISION" "$(rustc --version)" \
+    >"$new/rmm.revision"
+"$image_tool" check "$new/rmm.elf" --sbom "$new/rmm.cdx.json"
+files=(rmm.img rmm.elf rmm.map rmm.cdx.json rmm.measurement.toml rmm.revision)
+(cd "$new" && sha256sum "${files[@]}" >rmm.sha256)
+# Whoever reads files of an earlier build meanwhile has whole ones.
+for file in "${files[@]}" rmm.sha256; do
+    mv "$new/$file" "$output/$file"
+done

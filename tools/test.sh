@@ -14,6 +14,7 @@ results=target/test-results
 logs=target/test-logs
 build=${CARGO_TARGET_DIR:-target}
 emulator="$build/debug/emulator"
+image_tool="$build/debug/image-tool"
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
 host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
@@ -116,33 +117,58 @@ part_kernels() {
         "${releases[@]}" || true
 }
 
-# Builds the image in two copies of the checkout, in folders whose names differ in length, and
-# compares.
+# Builds the image and its archive in two copies of the checkout, in folders whose names differ in
+# length, and compares; then the sizes with their budget.
 part_reproducible() {
-    local folder ok=0
+    local folder file revision ok=0 failed=0
+    local copies=(target/reproducible/a target/reproducible/b/in-another-folder)
     rm -rf target/reproducible
-    for folder in target/reproducible/a target/reproducible/b/in-another-folder; do
+    revision=$(tools/revision.sh)
+    for folder in "${copies[@]}"; do
         mkdir -p "$folder"
         tar -cf - --exclude=./target --exclude=./.git . | tar -xf - -C "$folder"
-        if ! CLOISTER_SETUP="$PWD/target/setup" EMULATOR="$(realpath "$emulator")" \
-            "$folder/tools/build-image.sh" "$(realpath "$folder")/target" target/image; then
+        # The copies have no repository.
+        if ! CLOISTER_SETUP="$PWD/target/setup" IMAGE_TOOL="$(realpath "$image_tool")" \
+            CLOISTER_REVISION=$revision build_copy "$folder"; then
             record reproducible 0 1 0 "$SECONDS"
             return
         fi
     done
-    local image
-    for image in rmm.img rmm.elf; do
-        if cmp target/reproducible/{a,b/in-another-folder}/target/image/$image; then
-            echo "  ok     $image is the same from both folders"
+    while read -r file; do
+        if cmp "$file" "${copies[1]}/target/${file#"${copies[0]}"/target/}"; then
+            echo "  ok     $(basename "$file") is the same from both folders"
             ok=$((ok + 1))
         else
-            echo "  FAILED $image differs; both are kept in target/reproducible"
+            echo "  FAILED $(basename "$file") differs; both are kept in target/reproducible"
+            failed=$((failed + 1))
         fi
-    done
-    record reproducible "$ok" $((2 - ok)) 0 "$SECONDS"
-    if [ "$ok" -eq 2 ]; then
+    done < <(find "${copies[0]}"/target/{image,dist} -type f | sort)
+    if grep -qaF "revision $revision" "${copies[0]}/target/image/rmm.img"; then
+        echo "  ok     rmm.img says that it is revision $revision"
+        ok=$((ok + 1))
+    else
+        echo "  FAILED rmm.img does not say that it is revision $revision"
+        failed=$((failed + 1))
+    fi
+    if "$image_tool" size "${copies[0]}/target/image/rmm.elf" --budget rmm/image/size-budget.toml; then
+        echo "  ok     the image keeps to its budget"
+        ok=$((ok + 1))
+    else
+        echo "  FAILED the image exceeds rmm/image/size-budget.toml"
+        failed=$((failed + 1))
+    fi
+    record reproducible "$ok" "$failed" 0 "$SECONDS"
+    if [ "$failed" -eq 0 ]; then
         rm -rf target/reproducible
     fi
+}
+
+# build_copy FOLDER: image and archive in a copy of the checkout.
+build_copy() {
+    local target
+    target="$(realpath "$1")/target"
+    "$1/tools/build-image.sh" "$target" target/image &&
+        "$1/tools/build-dist.sh" "$target" target/image target/dist >/dev/null
 }
 
 parts=()

@@ -31,6 +31,15 @@ unsafe extern "C" {
     static __image_end: u8;
 }
 
+/// Who this is: the version, and the revision of the sources. A string of the image, so that it can be
+/// told from the file as well.
+const IDENTITY: &str = concat!(
+    "Cloister RMM ",
+    env!("CARGO_PKG_VERSION"),
+    ", revision ",
+    env!("CLOISTER_REVISION")
+);
+
 /// VMIDs in use.
 static VMIDS: VmidTable = VmidTable::new();
 
@@ -118,10 +127,8 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     };
     let manifest = manifest.ok_or(unreadable)??;
     console::line(format_args!(
-        "Cloister RMM {}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
-        env!("CARGO_PKG_VERSION"),
-        parameters.interface,
-        manifest.version,
+        "{IDENTITY}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
+        parameters.interface, manifest.version,
     ));
     protections::check()?;
 

@@ -16,7 +16,6 @@ Exit codes:
   2  wrong use: an unknown option, a missing or unusable file, no emulator
 
 Examples:
-  emulator image target/…/rmm-image target/image/rmm.img
   emulator test --smp 4 --memory 8G
   emulator test --only granule/unaligned
   emulator run --memory 3G
@@ -37,13 +36,6 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write the flat form of an ELF file: its loadable bytes by physical address.
-    Image {
-        /// The ELF file.
-        elf: PathBuf,
-        /// Where the flat file goes.
-        out: PathBuf,
-    },
     /// Put the guest's system together: its kernel, and an initial RAM disk whose bytes follow from
     /// what is in it.
     GuestImage(GuestImageArgs),

@@ -12,7 +12,6 @@ use crate::cli::{
 };
 use crate::command_line::ProgramError;
 use crate::evidence::Launch;
-use crate::image::{self, ConvertError};
 use crate::initramfs::Archive;
 use crate::keys::KeysError;
 use crate::log::{LogFolder, TestLog as _};
@@ -37,8 +36,6 @@ pub(crate) enum Status {
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    #[error(transparent)]
-    Convert(#[from] ConvertError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
@@ -70,10 +67,6 @@ pub(crate) enum CommandError {
 /// Carries out one command.
 pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
     match command {
-        Command::Image { elf, out } => {
-            image::convert(&elf, &out)?;
-            Ok(Status::Good)
-        }
         Command::GuestImage(args) => hosting::guest_image(&args),
         Command::HostImage(args) => hosting::host_image(&args),
         Command::Run(args) if args.interactive => hosting::interactive(&args),

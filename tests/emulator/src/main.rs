@@ -1,6 +1,5 @@
 //! Starts the emulator, follows the report of a payload, and says how it ended.
 
-mod atomic;
 mod bench;
 mod cli;
 mod command_line;
@@ -9,7 +8,6 @@ mod console;
 mod demo;
 mod evidence;
 mod hosting;
-mod image;
 mod initramfs;
 mod keys;
 mod linux;
@@ -28,6 +26,7 @@ mod token;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use image_tool::atomic;
 
 fn main() -> ExitCode {
     match commands::execute(cli::Cli::parse().command) {

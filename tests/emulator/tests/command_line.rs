@@ -274,18 +274,3 @@ fn a_summary_adds_up_records_and_misses_what_is_missing() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
-
-#[test]
-fn an_image_of_nonsense_is_refused_in_one_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let (elf, out) = (folder.path().join("elf"), folder.path().join("out"));
-    fs::write(&elf, "nonsense").unwrap();
-    let program = Command::new(env!("CARGO_BIN_EXE_emulator"))
-        .arg("image")
-        .args([&elf, &out])
-        .output();
-    let output = program.unwrap();
-    assert_eq!(stderr(&output).lines().count(), 1);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(!out.exists());
-}

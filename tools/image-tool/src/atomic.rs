@@ -9,17 +9,14 @@ use tempfile::NamedTempFile;
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", path.display())]
-pub(crate) struct FileError {
+pub struct FileError {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
 /// Adds the path and what was tried to an I/O error.
-pub(crate) fn because(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> FileError + use<> {
+pub fn because(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError + use<> {
     let path = path.to_path_buf();
     move |source| FileError {
         action,
@@ -29,13 +26,21 @@ pub(crate) fn because(
 }
 
 /// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+///
+/// # Errors
+///
+/// [`FileError`], with the path.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(because("read", path))
 }
 
 /// Writes a file under a temporary name beside its place and renames it, so that nobody ever sees
 /// half of it. Missing folders above it are made.
-pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+///
+/// # Errors
+///
+/// [`FileError`], with the path; then nothing is there that was not before.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -51,7 +56,11 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 }
 
 /// Makes a folder and those above it.
-pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+///
+/// [`FileError`], with the path.
+pub fn create_folder(folder: &Path) -> Result<(), FileError> {
     fs::create_dir_all(folder).map_err(because("make the folder", folder))
 }
 
