@@ -37,7 +37,7 @@ sed 's/^[^ ]*  //' "$image/rmm.sha256" | while read -r file; do
     cp "$image/$file" "$root/$file"
 done
 cp "$image/rmm.sha256" LICENSE-APACHE LICENSE-MIT "$root/"
-cp -R docs "$root/docs"
+cp -R docs fvp-scripts "$root/"
 "$image_tool" licences -o "$root/licences"
 
 # Nothing of this machine: not the order of its file system, not its clock, not its users.

@@ -45,13 +45,8 @@ done
 library=(-p attestation-token --no-default-features --features "rustcrypto,corim,rego")
 check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
 check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${library[@]}" -- -D warnings
-if [ "${1-}" = --code ]; then
-    :
-elif command -v shellcheck >/dev/null; then
-    check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh tests/linux/init tests/linux/*-init tests/linux/host-soak .ci/run
-else
-    skip shellcheck "not installed (apt-get install shellcheck)"
-fi
+check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh fvp-scripts/*.sh fvp-scripts/tests/* \
+    tests/linux/init tests/linux/*-init tests/linux/host-soak .ci/run
 if [ "${1-}" = --code ]; then
     :
 elif command -v cargo-deny >/dev/null; then

@@ -8,7 +8,8 @@
 #   --with-kernels     every kernel that the module is built for, to boot them as hosts (140 MB)
 #
 # Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
-# device-tree-compiler, gcc where there is no C linker, and gcc-aarch64-linux-gnu for the module.
+# device-tree-compiler, gcc where there is no C linker, gcc-aarch64-linux-gnu for the module, fiptool for
+# firmware packages (arm-trusted-firmware-tools), and shellcheck.
 # Everything else stays in target/setup.
 #
 #   CLOISTER_QEMU             use this QEMU instead of installing one
@@ -77,7 +78,7 @@ flock 9
 rustc_path=$(command -v rustc || echo none)
 rust_stamp="$RUST_VERSION $(rustc --version 2>/dev/null || echo none)"
 target_stamp="$rust_stamp ${CLOISTER_FORCE_RUST_SRC:+from source}"
-packages=$(command -v cc dtc setpriv "$QEMU" || true)
+packages=$(command -v cc dtc setpriv fiptool shellcheck "$QEMU" || true)
 packages_stamp="$QEMU_VERSION $(paste -sd ' ' <<<"$packages")"
 linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR $BUSYBOX_PACKAGE_VERSION"
 headers_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR ${MODULE_KERNELS[*]}"
@@ -89,7 +90,7 @@ todo=()
 is_done rust "$rust_stamp" "$rustc_path" ||
     todo+=("rust setup_rust Rust $RUST_VERSION or newer")
 is_done packages "$packages_stamp" ||
-    todo+=("packages setup_packages QEMU $QEMU_VERSION or newer with RME, device-tree compiler, C linker")
+    todo+=("packages setup_packages QEMU $QEMU_VERSION or newer with RME, device-tree compiler, C linker, fiptool, shellcheck")
 is_done target "$target_stamp" "$SETUP/bare-metal.env" && bare_metal_target_works ||
     todo+=("target setup_bare_metal_target Rust targets $BARE_METAL_TARGET, $BROWSER_TARGET and $LINUX_TARGET")
 [ -z "$WITH_LINUX" ] || is_done linux "$linux_stamp" "$SETUP/debian/vmlinuz" "$SETUP/debian/busybox" ||
@@ -112,7 +113,7 @@ for entry in "${todo[@]}"; do
     "$function"
     case "$name" in
     rust) stamp="$rust_stamp" ;;
-    packages) stamp="$QEMU_VERSION $(command -v cc dtc setpriv "$QEMU" | paste -sd ' ')" ;;
+    packages) stamp="$QEMU_VERSION $(command -v cc dtc setpriv fiptool shellcheck "$QEMU" | paste -sd ' ')" ;;
     target) stamp="$target_stamp" ;;
     linux) stamp="$linux_stamp" ;;
     guest) stamp="$guest_stamp" ;;

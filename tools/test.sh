@@ -4,7 +4,8 @@
 # usage: tools/test.sh all | PART...
 #
 # Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
-#        stress parked evidence linux realm-linux kernels reproducible; `qemu` stands for those from probe to evidence.
+#        stress parked evidence linux realm-linux kernels fvp reproducible; `qemu` stands for those from probe
+#        to evidence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -117,6 +118,14 @@ part_kernels() {
         "${releases[@]}" || true
 }
 
+# The scripts for Arm's model, with a stand-in for it.
+part_fvp() {
+    local passed failed skipped
+    IMAGE_TOOL="$image_tool" EMULATOR="$emulator" fvp-scripts/tests/test.sh | tee "$logs/fvp.log" | grep -v '^  ok ' || true
+    read -r passed _ failed _ skipped _ < <(tail -n 1 "$logs/fvp.log" | tr -d ,)
+    record fvp "$passed" "$failed" "$skipped" "$SECONDS"
+}
+
 # Builds the image and its archive in two copies of the checkout, in folders whose names differ in
 # length, and compares; then the sizes with their budget.
 part_reproducible() {
@@ -174,9 +183,9 @@ build_copy() {
 parts=()
 for part in "$@"; do
     case "$part" in
-    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels reproducible) ;;
+    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels fvp reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | reproducible)
+    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -198,7 +207,7 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "*) make payloads || built= ;;
+*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
 esac
 case " ${parts[*]} " in
 *" realm-linux "*) make host-image || built= ;;
@@ -213,7 +222,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels)
+    probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"

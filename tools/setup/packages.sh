@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Packages that are installed on this machine: QEMU, the device-tree compiler, a C linker.
+# Packages that are installed on this machine: QEMU, the device-tree compiler, a C linker, fiptool, shellcheck.
 
 QEMU=${CLOISTER_QEMU:-qemu-system-aarch64}
 
@@ -61,6 +61,8 @@ setup_packages() {
     command -v xz >/dev/null || missing+=(xz-utils)
     # By it QEMU ends when the program that started it is killed.
     command -v setpriv >/dev/null || missing+=(util-linux)
+    command -v fiptool >/dev/null || missing+=(arm-trusted-firmware-tools)
+    command -v shellcheck >/dev/null || missing+=(shellcheck)
     # The toolchain brings the linker of the bare-metal target; some distributions leave it out.
     toolchain_linker >/dev/null || command -v ld.lld >/dev/null || missing+=(lld)
     INSTALL_OPTIONS=(--yes --no-install-recommends)

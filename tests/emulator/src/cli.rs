@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::keys::{KeyFiles, KeysError};
 use crate::machine::{Clock, Fault, Machine};
+use crate::session::Board;
 use crate::suite::{Limits, Selection};
 
 const AFTER_HELP: &str = "\
@@ -87,6 +88,13 @@ pub(crate) struct MachineArgs {
     /// The program at NS-EL2, in the arm64 Linux Image format.
     #[arg(long, default_value = "target/payloads/ns-host.img")]
     pub(crate) normal_world: PathBuf,
+    /// A program that starts another machine instead, for `test` and `list`: it gets the command line of the
+    /// normal world behind the words --bootargs, its output is the consoles, its exit code the payload's.
+    #[arg(long)]
+    pub(crate) board: Option<PathBuf>,
+    /// An argument for that program; may be given several times.
+    #[arg(long, requires = "board", allow_hyphen_values = true)]
+    pub(crate) board_argument: Vec<String>,
     /// What the test host runs inside Realms, as a flat file.
     #[arg(long, default_value = "target/payloads/realm-payload.img")]
     pub(crate) realm_payload: PathBuf,
@@ -132,6 +140,14 @@ impl MachineArgs {
             clock,
             fault: None,
             attestation_key,
+        })
+    }
+
+    /// The machine of another program, if these arguments name one.
+    pub(crate) fn board(&self) -> Option<Board> {
+        Some(Board {
+            program: self.board.clone()?,
+            arguments: self.board_argument.clone(),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::keys::KeysError;
 use crate::log::{LogFolder, TestLog as _};
 use crate::machine::{Clock, Console, Fault, Machine, MachineError};
 use crate::owner::{Owner, OwnerError};
-use crate::session::{Emulator as _, StartError, mortal};
+use crate::session::{Emulator, StartError, mortal};
 use crate::show::{self, Terminal};
 use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
 use crate::summary::{self, Record};
@@ -199,12 +199,15 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
         stops: usize::from(args.fault.is_some_and(Fault::stops_the_rmm)),
         limits: args.machine.limits(),
     };
-    let mut machine = Machine {
-        fault: args.fault,
-        ..args.machine.machine(Clock::Wall)?
+    let mut machine: Box<dyn Emulator> = match args.machine.board() {
+        Some(board) => Box::new(board),
+        None => Box::new(Machine {
+            fault: args.fault,
+            ..args.machine.machine(Clock::Wall)?
+        }),
     };
     let mut terminal = Terminal::new(&label, args.verbose, args.json);
-    let report = suite::run(&mut machine, &request, &mut log, &mut terminal)?;
+    let report = suite::run(machine.as_mut(), &request, &mut log, &mut terminal)?;
     terminal.finish();
     if let (true, Some(pattern)) = (report.outcomes.is_empty(), args.only.first()) {
         return Err(CommandError::NoSuchTest(pattern.clone()));
@@ -293,8 +296,11 @@ fn decide(tally: crate::protocol::Tally) -> Status {
 fn list(args: &MachineArgs) -> Result<Status, CommandError> {
     let mut log = LogFolder::create(&args.logs.join("list"))?;
     let request = plain_request(args.limits());
-    let mut machine = args.machine(Clock::Wall)?;
-    for name in suite::list(&mut machine, &request, &Selection::default(), &mut log)? {
+    let mut machine: Box<dyn Emulator> = match args.board() {
+        Some(board) => Box::new(board),
+        None => Box::new(args.machine(Clock::Wall)?),
+    };
+    for name in suite::list(machine.as_mut(), &request, &Selection::default(), &mut log)? {
         println!("{name}");
     }
     Ok(Status::Good)

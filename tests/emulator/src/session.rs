@@ -1,7 +1,7 @@
 //! One run of the emulator, seen from outside: what comes over the console, and how it ends.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub(crate) enum StartError {
     Machine(#[from] MachineError),
     #[error("cannot start {program}: {source} (`make setup` installs the emulator)")]
     Spawn { program: String, source: io::Error },
+    #[error("cannot start {program}: {source}")]
+    Board { program: String, source: io::Error },
 }
 
 impl Emulator for Machine {
@@ -56,6 +58,26 @@ impl Emulator for Machine {
         let session = Process::start(mortal(&self.qemu).args(arguments));
         Ok(Box::new(session.map_err(|source| StartError::Spawn {
             program: self.qemu.display().to_string(),
+            source,
+        })?))
+    }
+}
+
+/// A machine that another program starts: a model, or a board on a desk.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Emulator for Board {
+    fn start(&mut self, command_line: &str) -> Result<Box<dyn Session>, StartError> {
+        let mut command = mortal(&self.program);
+        command.args(&self.arguments);
+        command.args(["--bootargs", command_line]);
+        let session = Process::start(&mut command);
+        Ok(Box::new(session.map_err(|source| StartError::Board {
+            program: self.program.display().to_string(),
             source,
         })?))
     }
@@ -205,7 +227,7 @@ mod tests {
         let mut session = shell("echo $$; exec sleep 1000");
         let (text, end) = follow(&mut session, Duration::from_millis(500));
         assert_eq!(end, Event::Deadline);
-        let process = std::path::PathBuf::from(format!("/proc/{}", text.trim()));
+        let process = PathBuf::from(format!("/proc/{}", text.trim()));
         assert!(process.exists());
         drop(session);
         assert!(!process.exists());
@@ -230,6 +252,33 @@ mod tests {
         session.send("hello\n").unwrap();
         let (text, end) = follow(&mut session, Duration::from_secs(20));
         assert_eq!((text.as_str(), end), ("got hello\n", Event::Ended(Some(0))));
+    }
+
+    #[test]
+    fn another_machine_gets_its_arguments_and_the_command_line() {
+        let mut board = Board {
+            program: "sh".into(),
+            arguments: ["-c", "printf '<%s>' \"$@\"; exit 1", "sh", "--cpus", "4"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let follow_all = |board: &mut Board| {
+            let mut session = board.start("mode=test only=a,b").unwrap();
+            let mut text = Vec::new();
+            loop {
+                match session.next(Duration::from_secs(20)) {
+                    Event::Output(piece) => text.extend(piece),
+                    other => return (String::from_utf8(text).unwrap(), other),
+                }
+            }
+        };
+        let (text, end) = follow_all(&mut board);
+        assert_eq!(text, "<--cpus><4><--bootargs><mode=test only=a,b>");
+        assert_eq!(end, Event::Ended(Some(1)));
+        board.program = "/no/such/program".into();
+        let (text, end) = follow_all(&mut board);
+        assert!(text.contains("/no/such/program"), "{text}");
+        assert!(matches!(end, Event::Ended(Some(1..))), "{end:?}");
     }
 
     #[test]
