@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use el3_monitor::Region;
 use el3_monitor::fault::Fault;
@@ -16,10 +16,14 @@ use crate::boot::Runtime;
 use crate::console::say;
 use crate::features::random;
 use crate::memory;
+use crate::registers::read_register;
 use crate::worlds::{self, World};
 
 /// Activation tokens: what the RMM left on each CPU when it last booted there.
 static TOKENS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// Which CPUs have booted the RMM: how long that takes is said once for each.
+static BOOTED: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// Measurement of an image.
 #[derive(Clone, Copy)]
@@ -87,7 +91,7 @@ pub(crate) fn cold_boot(runtime: &Runtime, entry: u64, shared: u64) {
     // Without it, calls of an RMM come to the monitor.
     if booted && runtime.services.fault() != Some(Fault::OtherRmi) {
         worlds::set_realm_world(true);
-        say!("RMM booted, the Realm world is on");
+        say!("the Realm world is on");
     }
 }
 
@@ -105,11 +109,17 @@ pub(crate) fn warm_boot(runtime: &Runtime, cpu: usize, entry: u64) {
 /// off then, on all CPUs.
 fn boot(runtime: &Runtime, cpu: usize, entry: u64, registers: &[u64]) -> bool {
     worlds::prepare(cpu, World::Realm, runtime.features, entry, registers);
+    let start = read_register!("cntpct_el0");
     let report = worlds::boot_realm(cpu);
+    let ticks = read_register!("cntpct_el0").wrapping_sub(start);
     let code = BootCode::from_word(report.code);
     if code == BootCode::Success {
         if let Some(token) = TOKENS.get(cpu) {
             token.store(report.token, Ordering::Relaxed);
+        }
+        let booted = BOOTED.get(cpu);
+        if booted.is_some_and(|booted| !booted.swap(true, Ordering::Relaxed)) {
+            say!("RMM booted on CPU {cpu} in {ticks} ticks");
         }
         return true;
     }

@@ -1,5 +1,7 @@
 //! Instruction counts, beside those of the C reference.
 
+mod boot;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -8,6 +10,7 @@ use crate::log::TestLog;
 use crate::protocol::Line;
 use crate::session::{Emulator, StartError};
 use crate::suite::{self, Request};
+pub(crate) use boot::boots;
 
 /// Instructions of one operation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -27,6 +30,8 @@ pub(crate) enum BenchError {
     Empty,
     #[error("the bench printed {0} twice")]
     Twice(String),
+    #[error("the monitor did not say how long the RMM took to boot on CPU {0}")]
+    NoBoot(u32),
 }
 
 /// Instructions per operation of TF-RMM 0.7.0 (RMI 1.0) under TF-A on the same emulator, counted

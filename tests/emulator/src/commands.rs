@@ -319,7 +319,10 @@ fn bench(args: &BenchArgs) -> Result<Status, CommandError> {
         cpus,
         ..args.machine.machine(Clock::Instructions)?
     };
-    let figures = bench::run(&mut machine, command_line, &request, &mut log)?;
+    let mut figures = bench::run(&mut machine, command_line, &request, &mut log)?;
+    if !args.scaling {
+        figures.extend(bench::boots(&machine, &request, &mut log)?);
+    }
     let json = summary::to_json(&figures);
     if !args.scaling {
         atomic::write(&args.out, json.as_bytes())?;

@@ -225,14 +225,26 @@ fn a_test_that_does_not_exist_is_wrong_use() {
 fn bench_writes_its_file_only_when_it_has_come_to_its_end() {
     let figures = "echo 'ns-host: bench RMI_VERSION 500'";
     let done = "echo 'ns-host: done 0 passed, 0 failed, 0 skipped'";
-    let good = Bench::new(&format!("{figures}\n{done}"));
+    let boots = "for cpu in 0 1; do echo \"el3: RMM booted on CPU $cpu in 70$cpu ticks\"; done";
+    let good = Bench::new(&format!("{boots}\n{figures}\n{done}"));
     let output = good.run("bench", &["--out", "out/bench.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(good.path("out/bench.json")).unwrap()).unwrap();
-    let expected = serde_json::json!([{"op": "RMI_VERSION", "instructions": 500}]);
+    let expected = serde_json::json!([
+        {"op": "RMI_VERSION", "instructions": 500},
+        {"op": "COLD_BOOT_1GIB", "instructions": 700},
+        {"op": "COLD_BOOT_PER_GIB", "instructions": 0},
+        {"op": "WARM_BOOT", "instructions": 701},
+    ]);
     assert_eq!(json, expected);
     assert!(stdout(&output).contains("1123"));
+
+    let silent = Bench::new(&format!("{figures}\n{done}"));
+    let output = silent.run("bench", &["--out", "out/bench.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("how long the RMM took to boot on CPU 0"));
+    assert!(!silent.path("out/bench.json").exists());
 
     let broken = Bench::new(&format!(
         "{figures}\necho 'ns-host: note no counter'\nexit 2"
