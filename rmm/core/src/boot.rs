@@ -9,7 +9,7 @@ mod manifest;
 mod memory;
 
 pub use error::BootError;
-pub use manifest::{BootManifest, ConsoleDescription, ConsoleKind, MAX_CONSOLES};
+pub use manifest::{BootManifest, ConsoleDescription, ConsoleKind, GuessedConsole, MAX_CONSOLES};
 pub use memory::{MemoryPlan, Region};
 
 use rmm_abi::{GRANULE_SIZE, Version};

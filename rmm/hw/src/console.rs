@@ -15,6 +15,7 @@ use tock_registers::registers::{ReadOnly, ReadWrite};
 use tock_registers::{register_bitfields, register_structs};
 
 use crate::layout;
+use crate::memory::can_read;
 
 register_bitfields! {
     u32,
@@ -36,6 +37,21 @@ register_structs! {
 
 /// Offset of a PL011 register whose reading has no effect.
 pub const PL011_FLAG_OFFSET: u64 = 0x18;
+
+/// Identification registers of an Arm `PrimeCell` in the order of their addresses, from this offset
+/// on, a byte in each word: part number 0x011 and designer of the UART, whatever its revision, then
+/// what all `PrimeCell`s have (DDI 0183, "Peripheral identification registers").
+const IDENTIFICATION_OFFSET: u64 = 0xfe0;
+const IDENTIFICATION: [Option<u32>; 8] = [
+    Some(0x11),
+    Some(0x10),
+    None,
+    Some(0x00),
+    Some(0x0d),
+    Some(0xf0),
+    Some(0x05),
+    Some(0xb1),
+];
 
 /// Times that the flag register is read before a character is given up: a device that never gets
 /// ready must not stop the RMM.
@@ -74,6 +90,24 @@ impl Write for Pl011 {
         text.bytes().for_each(Self::put);
         Ok(())
     }
+}
+
+/// Whether what is mapped at [`layout::CONSOLE`] says of itself that it is a PL011.
+///
+/// # Safety
+///
+/// Something must be mapped there, and reading the last words of the page have no effect.
+pub unsafe fn is_pl011() -> bool {
+    let registers = (layout::CONSOLE + IDENTIFICATION_OFFSET..).step_by(size_of::<u32>());
+    registers.zip(IDENTIFICATION).all(|(register, expected)| {
+        // SAFETY: by the contract of this function; a fault is an answer like any other.
+        unsafe {
+            can_read(register)
+                && expected.is_none_or(|expected| {
+                    (register as *const u32).read_volatile() & 0xff == expected
+                })
+        }
+    })
 }
 
 /// Prints on a PL011 from now on.

@@ -1,13 +1,14 @@
 //! Cold boot, on the first CPU: from EL3's registers and manifest to an RMM that serves.
 
+mod first_console;
+
 use core::slice;
 
 use rmm_abi::el3::BootCode;
-use rmm_abi::{GRANULE_SIZE, Version};
+use rmm_abi::{GRANULE_SIZE, Version, manifest};
 use rmm_core::Rmm;
 use rmm_core::boot::{
-    BootError, BootManifest, BootParameters, ColdBootRegisters, ConsoleDescription, ConsoleKind,
-    MemoryPlan, Region,
+    BootError, BootManifest, BootParameters, ColdBootRegisters, MemoryPlan, Region,
 };
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
@@ -104,9 +105,10 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     // SAFETY: cold boot runs once, on one CPU, before all others.
     let mut tables = unsafe { Tables::take() };
     let parameters = registers.check();
-    // The manifest names the console, so it is looked at even when the registers are wrong: the
-    // line that says so needs a console. What cannot be read is passed over here.
-    let page = GranuleAddress::new(registers.shared_page)
+    // The manifest names the console, so it is looked at even when the registers are wrong, and in
+    // the page around an address that is none: the line that says so needs a console. What cannot
+    // be read is passed over here.
+    let page = GranuleAddress::new(registers.shared_page & !(PAGE - 1))
         .filter(|address| address.get() != 0)
         .and_then(|address| Some((copy_shared_page(&mut tables, address)?, address)));
     // Memory that the RMM's own tables cannot reach cannot be tracked.
@@ -115,9 +117,10 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
         .as_ref()
         .map(|(page, address)| BootManifest::read(page, *address, address_bits));
     match (&manifest, &page) {
-        (Some(Ok(manifest)), _) => use_first_console(&mut tables, manifest.consoles()),
+        (Some(Ok(manifest)), _) => first_console::use_listed(&mut tables, manifest.consoles()),
         (_, Some((page, address))) => {
-            use_first_console(&mut tables, BootManifest::guess_consoles(page, *address));
+            let guesses = BootManifest::guess_consoles(page, *address);
+            first_console::use_guessed(&mut tables, guesses);
         }
         _ => {}
     }
@@ -130,6 +133,12 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
         "{IDENTITY}, RMI 1.0, at {image:#x}; EL3 offers interface {}, boot manifest {}",
         parameters.interface, manifest.version,
     ));
+    if manifest.version > manifest::VERSION {
+        console::line(format_args!(
+            "of this boot manifest, what {} does not have is ignored",
+            manifest::VERSION
+        ));
+    }
     protections::check()?;
 
     let plan = find_memory(&mut tables, image, &parameters, &manifest)?;
@@ -202,31 +211,6 @@ fn copy_shared_page(tables: &mut Tables, address: GranuleAddress) -> Option<[u8;
         copy.copy_from_slice(&value.to_le_bytes());
     }
     Some(page)
-}
-
-/// Prints on the first console that can be reached from the Realm world, from now on. Without one
-/// the RMM is silent.
-fn use_first_console(tables: &mut Tables, consoles: impl Iterator<Item = ConsoleDescription>) {
-    for ConsoleDescription {
-        base,
-        kind: ConsoleKind::Pl011,
-    } in consoles
-    {
-        // Firmware leaves devices in one physical address space or the other.
-        for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
-            // SAFETY: no console is in use yet, and nothing else uses this page of the window.
-            let mapped = unsafe { tables.map_device_page(layout::CONSOLE, base, attributes) };
-            // SAFETY: it is mapped if we come to ask, and reading this register has no effect.
-            let reached =
-                mapped.is_ok() && unsafe { can_read(layout::CONSOLE + console::PL011_FLAG_OFFSET) };
-            if reached {
-                // SAFETY: the registers are mapped there, and this function, which alone remaps
-                // that page, is called once.
-                unsafe { console::use_pl011() };
-                return;
-            }
-        }
-    }
 }
 
 /// Plans the RMM's own memory: right after the image, or else where EL3 gives some.

@@ -29,6 +29,16 @@ pub struct ConsoleDescription {
     pub kind: ConsoleKind,
 }
 
+/// A console of what may be no manifest, or a damaged one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuessedConsole {
+    /// The console.
+    pub console: ConsoleDescription,
+    /// The checksum of its list is right. Otherwise the device has to say itself what it is before
+    /// anything is written to it.
+    pub has_checksum: bool,
+}
+
 /// Kinds of console device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsoleKind {
@@ -86,19 +96,27 @@ impl BootManifest {
     }
 
     /// Consoles of what may be a manifest of any version, or none at all: for the line that says
-    /// why the RMM does not boot. The checksum of the list is what makes it believable.
+    /// why the RMM does not boot.
     pub fn guess_consoles(
         page: &[u8; GRANULE_SIZE],
         page_address: GranuleAddress,
-    ) -> impl Iterator<Item = ConsoleDescription> {
+    ) -> impl Iterator<Item = GuessedConsole> + use<> {
         let page = Page {
             bytes: page,
             address: page_address,
         };
-        consoles(&page, &page.manifest().consoles)
+        let list = page.manifest().consoles;
+        let bytes = page
+            .list(CONSOLE_LIST, &list, size_of::<Console>())
+            .unwrap_or_default();
+        let has_checksum = consoles_add_up(&list, bytes);
+        usable_consoles(bytes)
             .into_iter()
             .flatten()
-            .flatten()
+            .map(move |console| GuessedConsole {
+                console,
+                has_checksum,
+            })
     }
 }
 
@@ -195,20 +213,30 @@ fn dram_banks(page: &Page<'_>, list: &List, address_bits: u8) -> Result<DramBank
     Ok(banks)
 }
 
+/// Name of the console list, for people.
+const CONSOLE_LIST: &str = "console";
+
 fn consoles(
     page: &Page<'_>,
     list: &List,
 ) -> Result<[Option<ConsoleDescription>; MAX_CONSOLES], BootError> {
-    const NAME: &str = "console";
-    let bytes = page.list(NAME, list, size_of::<Console>())?;
-    let elements = || {
-        bytes
-            .chunks_exact(size_of::<Console>())
-            .map(|console| Console::read_from_bytes(console).unwrap_or_default())
-    };
-    // Firmware before TF-A 2.12 leaves name and flags out of the sum, without another version
-    // number (reference, section 11.7).
-    let without_name = elements().flat_map(|console| {
+    let bytes = page.list(CONSOLE_LIST, list, size_of::<Console>())?;
+    if list.count != 0 && !consoles_add_up(list, bytes) {
+        return Err(BootError::ListChecksum { list: CONSOLE_LIST });
+    }
+    Ok(usable_consoles(bytes))
+}
+
+fn console_elements(bytes: &[u8]) -> impl Iterator<Item = Console> + '_ {
+    bytes
+        .chunks_exact(size_of::<Console>())
+        .map(|console| Console::read_from_bytes(console).unwrap_or_default())
+}
+
+/// Whether the checksum of the console list is right. Firmware before TF-A 2.12 leaves name and
+/// flags out of the sum, without another version number (reference, section 11.7).
+fn consoles_add_up(list: &List, bytes: &[u8]) -> bool {
+    let without_name = console_elements(bytes).flat_map(|console| {
         [
             console.base,
             console.map_pages,
@@ -216,10 +244,12 @@ fn consoles(
             console.baud_rate,
         ]
     });
-    if list.count != 0 && sum(list, words(bytes)) != 0 && sum(list, without_name) != 0 {
-        return Err(BootError::ListChecksum { list: NAME });
-    }
-    let mut known = elements().filter_map(|console| {
+    sum(list, words(bytes)) == 0 || sum(list, without_name) == 0
+}
+
+/// The first consoles of a kind that the RMM can print on.
+fn usable_consoles(bytes: &[u8]) -> [Option<ConsoleDescription>; MAX_CONSOLES] {
+    let mut known = console_elements(bytes).filter_map(|console| {
         let kind = match &console.name {
             b"pl011\0\0\0" => ConsoleKind::Pl011,
             _ => return None,
@@ -227,5 +257,5 @@ fn consoles(
         let base = GranuleAddress::new(console.base).filter(|base| base.get() != 0)?;
         (console.map_pages != 0).then_some(ConsoleDescription { base, kind })
     });
-    Ok(core::array::from_fn(|_| known.next()))
+    core::array::from_fn(|_| known.next())
 }
