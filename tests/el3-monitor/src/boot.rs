@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use dtoolkit::fdt::Fdt;
 use el3_monitor::attestation::{Attester, Measurements};
+use el3_monitor::boot_manifest::Contents;
+use el3_monitor::hand_over::HandOver;
 use el3_monitor::layout::RmmImage;
 use el3_monitor::machine::{self, Machine};
 use el3_monitor::psci::{Cpus, MAX_CPUS};
@@ -68,6 +70,8 @@ pub(crate) struct Runtime {
     check: Check,
     /// Where the RMM is entered, when there is one.
     rmm_entry: u64,
+    /// What the RMM is told instead of what is so.
+    pub(crate) hand_over: HandOver,
 }
 
 static RUNTIME: Once<Runtime> = Once::new();
@@ -104,7 +108,7 @@ extern "C" fn primary_cpu() -> ! {
         Ok(tree) => tree,
         Err(error) => fatal!("the device tree cannot be used: {error}"),
     };
-    let machine = match Machine::from_device_tree(&tree) {
+    let mut machine = match Machine::from_device_tree(&tree) {
         Ok(machine) => machine,
         Err(error) => fatal!("the device tree cannot be used: {error}"),
     };
@@ -113,6 +117,7 @@ extern "C" fn primary_cpu() -> ! {
         fatal!("this CPU has no Realm Management Extension (QEMU: -cpu max,x-rme=on)");
     }
     let files = Files::open(&machine, blob);
+    machine.banks.extend(&files.hand_over.memory);
     let prepared = prepare::prepare(&machine, blob, &files);
     files.load(&prepared);
     start_worlds(machine, &tree, &files, &prepared)
@@ -148,7 +153,8 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
     }
     let attester = measurement.and_then(|rmm| attester(files, rmm));
     let affinities: &'static [u64] = Vec::leak(machine.cpus.clone());
-    let manifest = boot_manifest::build(layout.shared.start, &machine.banks, machine.console);
+    let truth = Contents::of(&machine.banks, machine.console);
+    let manifest = boot_manifest::build(layout.shared.start, &truth, &files.hand_over);
     let Some(manifest) = manifest else {
         fatal!("the memory banks do not fit the boot manifest");
     };
@@ -170,6 +176,7 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
         features,
         check,
         rmm_entry: layout.realm.start,
+        hand_over: files.hand_over.clone(),
     });
     gic::init_distributor(machine.gic);
     if !gic::init_cpu(0) {
@@ -185,7 +192,8 @@ fn start_worlds(machine: Machine, tree: &Fdt<'_>, files: &Files, prepared: &Prep
         _ => say!("the Realm world is off: no RMM image (opt/cloister/rmm)"),
     }
 
-    let new_tree = match device_tree::rewrite(tree, layout, files.command_line()) {
+    let further = &files.hand_over.memory;
+    let new_tree = match device_tree::rewrite(tree, layout, further, files.command_line()) {
         Ok(new_tree) if new_tree.len() as u64 <= layout.device_tree.size() => new_tree,
         Ok(_) => fatal!("the device tree for the normal world is too large"),
         Err(error) => fatal!("the device tree cannot be used: {error}"),

@@ -16,7 +16,7 @@ use crate::machine::{CellCounts, MachineError, is_memory};
 /// Longest command line, in bytes.
 pub const MAX_COMMAND_LINE: usize = 2048;
 
-/// Rewrites a tree for the normal world.
+/// Rewrites a tree for the normal world, with memory that it does not know of yet.
 ///
 /// # Errors
 ///
@@ -25,6 +25,7 @@ pub const MAX_COMMAND_LINE: usize = 2048;
 pub fn rewrite(
     tree: &Fdt<'_>,
     layout: &Layout,
+    further_memory: &[Region],
     command_line: Option<&str>,
 ) -> Result<Vec<u8>, MachineError> {
     let cells = CellCounts::of(&tree.root())?;
@@ -43,6 +44,13 @@ pub fn rewrite(
         } else if let Some(copy) = model.root.child_mut(node.name()) {
             set(copy, "reg", rest)?;
         }
+    }
+
+    for region in further_memory {
+        let mut node = new_node(format!("memory@{:x}", region.start))?;
+        set(&mut node, "device_type", "memory")?;
+        set(&mut node, "reg", encode(cells, [*region])?)?;
+        add_node(&mut model.root, node);
     }
 
     let mut psci = new_node("psci")?;
@@ -166,7 +174,7 @@ mod tests {
         };
         let here = Region::new(machine.banks[0].start, blob.len() as u64).unwrap();
         let layout = Layout::plan(&machine, &space, &here, None, &kernel, initrd).unwrap();
-        let new = rewrite(&tree, &layout, Some("console=ttyAMA0 quiet")).unwrap();
+        let new = rewrite(&tree, &layout, &[], Some("console=ttyAMA0 quiet")).unwrap();
         (machine, layout, new)
     }
 
@@ -244,6 +252,15 @@ mod tests {
         for cpu in cpus.children() {
             assert_eq!(cpu.property("enable-method").unwrap().value(), b"psci\0");
         }
+    }
+
+    #[test]
+    fn further_memory_is_the_normal_worlds() {
+        let (_, layout, old) = rewritten(&[(0x4000_0000, GIB)], 0);
+        let far = Region::new(0xff_f800_0000, 0x800_0000).unwrap();
+        let new = rewrite(&parse(&old).unwrap(), &layout, &[far], None).unwrap();
+        let normal = Machine::from_device_tree(&parse(&new).unwrap()).unwrap();
+        assert_eq!(normal.banks.last(), Some(&far));
     }
 
     #[test]

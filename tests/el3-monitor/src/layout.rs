@@ -35,6 +35,10 @@ pub struct RmmImage {
     pub file_size: u64,
     /// Its header, where it has one.
     pub header: Option<ImageHeader>,
+    /// CPUs that it has to have memory for.
+    pub cpus: u64,
+    /// Bytes that it gets less than it needs; then what follows is not its memory.
+    pub withheld: u64,
 }
 
 /// Where everything is.
@@ -52,6 +56,8 @@ pub struct Layout {
     pub secure: Region,
     /// Realm memory.
     pub realm: Region,
+    /// A granule of it that is Root memory, where memory is withheld from the RMM; empty otherwise.
+    pub gap: Region,
     /// The part of it for `RMM_RESERVE_MEMORY`.
     pub pool: Region,
     /// The page shared between RMM and monitor, Realm memory too.
@@ -147,6 +153,8 @@ impl Layout {
 
         let realm_start = end;
         cursor.take(rmm_memory(machine, rmm)?, GRANULE)?;
+        let withheld = rmm.is_some_and(|rmm| rmm.withheld > 0);
+        let gap = cursor.take(if withheld { GRANULE } else { 0 }, GRANULE)?;
         let pool = cursor.take(POOL_SIZE, GRANULE)?;
         cursor.take(GRANULE, GRANULE)?;
         let end = cursor.align(MIB_2)?;
@@ -178,6 +186,7 @@ impl Layout {
             level_1,
             secure,
             realm,
+            gap,
             pool,
             shared,
             kernel,
@@ -197,23 +206,16 @@ impl Layout {
 
 /// Bytes for the RMM from its load address on.
 fn rmm_memory(machine: &Machine, rmm: Option<&RmmImage>) -> Result<u64, LayoutError> {
+    let Some(rmm) = rmm else { return Ok(0) };
     let granules = machine.granules();
-    let memory = match rmm {
-        None => Some(0),
-        Some(RmmImage {
-            header: Some(header),
-            file_size,
-        }) => header
-            .memory_needed(machine.cpus.len() as u64, granules)
-            .map(|needed| needed.max(*file_size)),
-        Some(RmmImage {
-            header: None,
-            file_size,
-        }) => granules
+    let needed = match rmm.header {
+        Some(header) => header.memory_needed(rmm.cpus, granules),
+        None => granules
             .checked_mul(UNSTATED_PER_GRANULE)
-            .and_then(|tables| tables.checked_add(UNSTATED_MEMORY.max(*file_size))),
+            .and_then(|tables| tables.checked_add(UNSTATED_MEMORY)),
     };
-    memory.ok_or(LayoutError::Overflow)
+    let needed = needed.ok_or(LayoutError::Overflow)?;
+    Ok(needed.saturating_sub(rmm.withheld).max(rmm.file_size))
 }
 
 /// Where the next thing goes.

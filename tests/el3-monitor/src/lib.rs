@@ -15,6 +15,7 @@
 //! | [`services`] | the calls of the RMM |
 //! | [`attestation`] | platform tokens |
 //! | [`fault`] | what goes wrong on purpose |
+//! | [`hand_over`] | what the RMM is told that is not so |
 //! | [`psci`] | the power state of the CPUs |
 //! | [`normal_calls`] | the calls of the normal world |
 #![cfg_attr(target_os = "none", no_std)]
@@ -27,6 +28,7 @@ pub mod boot_manifest;
 pub mod device_tree;
 pub mod fault;
 pub mod granule_protection;
+pub mod hand_over;
 pub mod interface;
 pub mod kernel_image;
 pub mod layout;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use el3_monitor::Region;
 use el3_monitor::fault::Fault;
@@ -16,14 +16,10 @@ use crate::boot::Runtime;
 use crate::console::say;
 use crate::features::random;
 use crate::memory;
-use crate::registers::read_register;
 use crate::worlds::{self, World};
 
 /// Activation tokens: what the RMM left on each CPU when it last booted there.
 static TOKENS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-
-/// Which CPUs have booted the RMM: how long that takes is said once for each.
-static BOOTED: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// Measurement of an image.
 #[derive(Clone, Copy)]
@@ -80,18 +76,24 @@ fn name(code: BootCode) -> &'static str {
 
 /// Boots the RMM for the first time, on the first CPU. Turns the Realm world on.
 pub(crate) fn cold_boot(runtime: &Runtime, entry: u64, shared: u64) {
-    let cpus = runtime.affinities.len() as u64;
+    let hand_over = &runtime.hand_over;
+    let present = runtime.affinities.len() as u64;
     let version = match runtime.services.fault() {
         Some(Fault::OldInterface) => Version::new(0, 2),
         _ => VERSION,
     };
-    let registers = [0, version.word(), cpus, shared, 0];
-    let booted = boot(runtime, 0, entry, &registers);
+    let [x0, x1, x2, x3] = hand_over.registers([
+        hand_over.first_number(present),
+        version.word(),
+        hand_over.cpus(present),
+        shared,
+    ]);
+    let booted = boot(runtime, 0, entry, &[x0, x1, x2, x3, 0]);
     runtime.services.boot_is_complete();
     // Without it, calls of an RMM come to the monitor.
     if booted && runtime.services.fault() != Some(Fault::OtherRmi) {
         worlds::set_realm_world(true);
-        say!("the Realm world is on");
+        say!("RMM booted, the Realm world is on");
     }
 }
 
@@ -101,25 +103,31 @@ pub(crate) fn warm_boot(runtime: &Runtime, cpu: usize, entry: u64) {
         let token = TOKENS
             .get(cpu)
             .map_or(0, |token| token.load(Ordering::Relaxed));
-        boot(runtime, cpu, entry, &[cpu as u64, token, 0, 0]);
+        let present = runtime.affinities.len() as u64;
+        let number = runtime.hand_over.first_number(present) + cpu as u64;
+        boot(runtime, cpu, entry, &[number, token, 0, 0]);
     }
+}
+
+/// The physical counter.
+fn counter() -> u64 {
+    crate::registers::read_register!("cntpct_el0")
 }
 
 /// Enters the RMM with these first registers. `false` when it does not boot; the Realm world is
 /// off then, on all CPUs.
 fn boot(runtime: &Runtime, cpu: usize, entry: u64, registers: &[u64]) -> bool {
     worlds::prepare(cpu, World::Realm, runtime.features, entry, registers);
-    let start = read_register!("cntpct_el0");
+    let start = counter();
     let report = worlds::boot_realm(cpu);
-    let ticks = read_register!("cntpct_el0").wrapping_sub(start);
+    let ticks = counter().wrapping_sub(start);
+    if runtime.hand_over.ticks {
+        say!("the RMM's boot on CPU {cpu} took {ticks} ticks");
+    }
     let code = BootCode::from_word(report.code);
     if code == BootCode::Success {
         if let Some(token) = TOKENS.get(cpu) {
             token.store(report.token, Ordering::Relaxed);
-        }
-        let booted = BOOTED.get(cpu);
-        if booted.is_some_and(|booted| !booted.swap(true, Ordering::Relaxed)) {
-            say!("RMM booted on CPU {cpu} in {ticks} ticks");
         }
         return true;
     }

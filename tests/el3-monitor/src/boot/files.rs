@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 
 use el3_monitor::attestation::AttestationKey;
 use el3_monitor::fault::Fault;
+use el3_monitor::hand_over::{self, HandOver};
 use el3_monitor::machine::Machine;
 use el3_monitor::region::GRANULE;
 use el3_monitor::{Region, device_tree, layout};
 use zeroize::Zeroizing;
 
 use super::prepare::Prepared;
-use crate::console::fatal;
+use crate::console::{fatal, say};
 use crate::firmware_config::{File, FirmwareConfig, MAX_SMALL, TransferFailed};
 use crate::mmu::{self, Memory};
 use crate::platform;
@@ -25,6 +26,8 @@ pub(crate) struct Files {
     command_line: Option<Vec<u8>>,
     /// What goes wrong on purpose.
     pub(crate) fault: Option<Fault>,
+    /// What the RMM is told instead of what is so.
+    pub(crate) hand_over: HandOver,
     attestation_key: Option<File>,
 }
 
@@ -50,6 +53,28 @@ fn fault(device: &FirmwareConfig, file: File) -> Fault {
         )
     };
     fault
+}
+
+/// What a file says that the RMM is to be told.
+fn hand_over(device: &FirmwareConfig, file: File) -> HandOver {
+    let text = device.read_small(file, hand_over::LONGEST as u64);
+    let text = text.unwrap_or_else(|error| transfer_failed(error));
+    let Some(text) = core::str::from_utf8(&text)
+        .ok()
+        .filter(|_| file.size <= hand_over::LONGEST as u64)
+    else {
+        fatal!(
+            "opt/cloister/hand-over is no text of {} bytes or less",
+            hand_over::LONGEST
+        );
+    };
+    match HandOver::parse(text) {
+        Ok(hand_over) => {
+            say!("!!! the RMM is told (opt/cloister/hand-over): {text}");
+            hand_over
+        }
+        Err(error) => fatal!("{error}"),
+    }
 }
 
 impl Files {
@@ -99,6 +124,8 @@ impl Files {
             initrd: find("opt/cloister/initrd").filter(|file| file.size != 0),
             command_line,
             fault: find("opt/cloister/fault").map(|file| fault(&device, file)),
+            hand_over: find("opt/cloister/hand-over")
+                .map_or_else(HandOver::default, |file| hand_over(&device, file)),
             attestation_key: find("opt/cloister/cpak"),
             device,
         }

@@ -155,6 +155,8 @@ pub(crate) fn prepare(machine: &Machine, blob: &[u8], files: &Files) -> Prepared
     let rmm = files.rmm.map(|file| RmmImage {
         file_size: file.size,
         header: interface::image_header(&files.first_bytes(file, size_of::<ImageHeader>())),
+        cpus: files.hand_over.cpus(machine.cpus.len() as u64),
+        withheld: files.hand_over.withheld,
     });
     let kernel = files.first_bytes(files.kernel, HEADER_SIZE);
     let kernel = match KernelImage::parse(&kernel, files.kernel.size) {
@@ -214,6 +216,7 @@ pub(crate) fn protection_tables(machine: &Machine, layout: &Layout) -> Tables<'s
         (layout.root, Protection::Root),
         (layout.secure, Protection::Secure),
         (layout.realm, Protection::Realm),
+        (layout.gap, Protection::Root),
         (layout.shared, Protection::Realm),
     ] {
         tables.set(&region, protection);

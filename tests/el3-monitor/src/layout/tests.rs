@@ -39,6 +39,8 @@ fn rmm(per_granule: u32) -> RmmImage {
             memory_per_granule: per_granule,
             fixed_memory: 0,
         }),
+        cpus: 2,
+        withheld: 0,
     }
 }
 
@@ -94,6 +96,7 @@ fn fits_from_one_to_64_gib_and_over_several_banks() {
             Some(RmmImage {
                 file_size: 0x10_0000,
                 header: None,
+                ..rmm(8)
             }),
         ] {
             let plan = Layout::plan(
@@ -114,8 +117,53 @@ fn fits_from_one_to_64_gib_and_over_several_banks() {
             };
             assert!(layout.pool.start - layout.realm.start >= needed);
             assert_eq!(layout.pool.size(), POOL_SIZE);
+            assert!(layout.gap.is_empty());
         }
     }
+}
+
+#[test]
+fn an_rmm_gets_memory_for_all_cpus_that_are_announced() {
+    let machine = machine(&[(0x4000_0000, GIB)]);
+    let room = |cpus| {
+        let rmm = RmmImage { cpus, ..rmm(8) };
+        let plan = Layout::plan(
+            &machine,
+            &space(&machine),
+            &DEVICE_TREE,
+            Some(&rmm),
+            &KERNEL,
+            0,
+        );
+        let layout = plan.unwrap();
+        check(&machine, &layout);
+        layout.pool.start - layout.realm.start
+    };
+    assert_eq!(room(512) - room(2), 510 * 0x1_0000);
+}
+
+#[test]
+fn what_is_withheld_is_followed_by_memory_that_is_not_the_rmms() {
+    let machine = machine(&[(0x4000_0000, GIB)]);
+    let layout = |withheld| {
+        let rmm = RmmImage { withheld, ..rmm(8) };
+        let plan = Layout::plan(
+            &machine,
+            &space(&machine),
+            &DEVICE_TREE,
+            Some(&rmm),
+            &KERNEL,
+            0,
+        );
+        plan.unwrap()
+    };
+    let all = layout(0).pool.start;
+    let less = layout(0x3000);
+    check(&machine, &less);
+    assert_eq!((less.gap.start, less.gap.size()), (all - 0x3000, GRANULE));
+    assert_eq!(less.pool.start, less.gap.end);
+    // The file has room whatever is withheld.
+    assert_eq!(layout(u64::MAX).gap.start, less.realm.start + 0x4_0000);
 }
 
 #[test]
