@@ -208,14 +208,21 @@ impl Layout {
 fn rmm_memory(machine: &Machine, rmm: Option<&RmmImage>) -> Result<u64, LayoutError> {
     let Some(rmm) = rmm else { return Ok(0) };
     let granules = machine.granules();
-    let needed = match rmm.header {
-        Some(header) => header.memory_needed(rmm.cpus, granules),
-        None => granules
-            .checked_mul(UNSTATED_PER_GRANULE)
-            .and_then(|tables| tables.checked_add(UNSTATED_MEMORY)),
+    // An image without its zeroed data would not come so far as to complain.
+    let (image, needed) = match rmm.header {
+        Some(header) => (
+            header.image_memory.max(rmm.file_size),
+            header.memory_needed(rmm.cpus, granules),
+        ),
+        None => (
+            rmm.file_size,
+            granules
+                .checked_mul(UNSTATED_PER_GRANULE)
+                .and_then(|tables| tables.checked_add(UNSTATED_MEMORY)),
+        ),
     };
     let needed = needed.ok_or(LayoutError::Overflow)?;
-    Ok(needed.saturating_sub(rmm.withheld).max(rmm.file_size))
+    Ok(needed.saturating_sub(rmm.withheld).max(image))
 }
 
 /// Where the next thing goes.

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rmm_abi::smc::{SMCCC_VERSION, psci};
 
 /// Most CPUs that the monitor can handle.
-pub const MAX_CPUS: usize = 32;
+pub const MAX_CPUS: usize = 64;
 /// PSCI 1.1.
 const VERSION: i64 = 0x1_0001;
 /// There is no trusted OS that would have to migrate.

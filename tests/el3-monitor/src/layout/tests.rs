@@ -162,8 +162,8 @@ fn what_is_withheld_is_followed_by_memory_that_is_not_the_rmms() {
     check(&machine, &less);
     assert_eq!((less.gap.start, less.gap.size()), (all - 0x3000, GRANULE));
     assert_eq!(less.pool.start, less.gap.end);
-    // The file has room whatever is withheld.
-    assert_eq!(layout(u64::MAX).gap.start, less.realm.start + 0x4_0000);
+    // The image has room whatever is withheld.
+    assert_eq!(layout(u64::MAX).gap.start, less.realm.start + 0x8_0000);
 }
 
 #[test]
