@@ -6,6 +6,7 @@
 //! | [`rsi`] | Realm → RMM | DEN0137 1.0 |
 //! | [`el3`] | RMM ↔ EL3 firmware | RMM-EL3 interface 0.x |
 //! | [`manifest`] | boot manifest that EL3 leaves for the RMM | RMM-EL3 interface 0.x, boot manifest 0.1 to 0.5 |
+//! | [`statistics`] | what the RMM counts for the operator | `docs/statistics.md` |
 //! | [`smc`] | the SMC calling convention under all of them | DEN0028 |
 //!
 //! There is no logic here beyond packing and unpacking of fields, so hosts, guests, firmware and
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod rmi;
 pub mod rsi;
 pub mod smc;
+pub mod statistics;
 mod version;
 
 pub use version::Version;

@@ -1,12 +1,12 @@
 //! From the registers of a call to those of its reply.
 
-use rmm_abi::rmi::{Ripas, fid};
+use rmm_abi::rmi::{ReturnCode, Ripas, fid};
 use rmm_abi::smc;
 
 use crate::context::{Context, Outcome, Rmm};
 use crate::error::{Error, Fatal};
 use crate::granule::LockLedger;
-use crate::{Machine, rmi};
+use crate::{Machine, rmi, statistics};
 
 /// X0 to X7 of a call of the host.
 pub type Call = [u64; 8];
@@ -32,25 +32,53 @@ impl Rmm<'_> {
         let function = smc::function_identifier(call[0]);
         let outcome = command(&context, function, call);
         check_exit(function, context.locks.count(), machine.mapped_granules())?;
-        let (word, outputs, ripas) = match outcome {
+        // What succeeds must not pay for what fails.
+        match outcome {
             Some(Ok(Outcome {
-                code,
+                code: ReturnCode::SUCCESS,
                 outputs,
                 ripas,
-            })) => (code.word(), outputs, ripas),
-            Some(Err(Error::Reply(code))) => (code.word(), [0; 3], Ripas::Empty),
-            Some(Err(Error::Fatal(fatal))) => return Err(fatal),
-            None => (smc::NOT_SUPPORTED, [0; 3], Ripas::Empty),
-        };
-        let [x1, x2, x3] = outputs;
-        // The only command with a fourth output.
-        let x4 = if function == fid::RTT_READ_ENTRY {
-            ripas as u64
-        } else {
-            call[4]
-        };
-        Ok([word, x1, x2, x3, x4])
+            })) => {
+                machine.statistics().count_success(function);
+                Ok(reply(function, 0, outputs, ripas, call))
+            }
+            _ => no_success(machine, function, call, outcome),
+        }
     }
+}
+
+/// The reply to a command that has not succeeded, or that is none.
+#[cold]
+#[inline(never)]
+fn no_success<M: Machine>(
+    machine: &M,
+    function: u64,
+    call: &Call,
+    outcome: Option<Result<Outcome, Error>>,
+) -> Result<Reply, Fatal> {
+    let (word, outputs, ripas) = match outcome {
+        Some(Ok(Outcome {
+            code,
+            outputs,
+            ripas,
+        })) => (code.word(), outputs, ripas),
+        Some(Err(Error::Reply(code))) => (code.word(), [0; 3], Ripas::Empty),
+        Some(Err(Error::Fatal(fatal))) => return Err(fatal),
+        None => (smc::NOT_SUPPORTED, [0; 3], Ripas::Empty),
+    };
+    statistics::count_failure(machine, function, word, call[1]);
+    Ok(reply(function, word, outputs, ripas, call))
+}
+
+fn reply(function: u64, word: u64, outputs: [u64; 3], ripas: Ripas, call: &Call) -> Reply {
+    let [x1, x2, x3] = outputs;
+    // The only command with a fourth output.
+    let x4 = if function == fid::RTT_READ_ENTRY {
+        ripas as u64
+    } else {
+        call[4]
+    };
+    [word, x1, x2, x3, x4]
 }
 
 /// The command behind a function identifier; `None` when there is none.
@@ -62,6 +90,9 @@ fn command<M: Machine>(
     let [_, x1, x2, x3, x4, x5, ..] = *call;
     Some(match function {
         fid::VERSION => Ok(rmi::version::version(x1)),
+        fid::FEATURES if statistics::may_be_asked_for(x1) => {
+            Ok(statistics::answer(context.machine, x1))
+        }
         fid::FEATURES => Ok(rmi::features::features(context, x1)),
         fid::GRANULE_DELEGATE => rmi::granule::delegate(context, x1),
         fid::GRANULE_UNDELEGATE => rmi::granule::undelegate(context, x1),

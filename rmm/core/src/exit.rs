@@ -210,7 +210,7 @@ const fn word(offset: usize) -> usize {
 }
 
 /// Tells the host of an exit: the upper half of the run page is overwritten, with zeroes where
-/// there is nothing to tell.
+/// there is nothing to tell. Why the REC has exited.
 pub(crate) fn publish<M: Machine>(
     machine: &M,
     run: GranuleAddress,
@@ -218,7 +218,7 @@ pub(crate) fn publish<M: Machine>(
     values: &HostCallValues,
     rec: &GranuleWords,
     departure: &Departure,
-) -> Result<(), HostFault> {
+) -> Result<ExitReason, HostFault> {
     use core::mem::offset_of;
 
     let record = exit.record();
@@ -266,5 +266,6 @@ pub(crate) fn publish<M: Machine>(
                 &[departure.pmu_overflow.into()],
             ),
         ],
-    )
+    )?;
+    Ok(record.reason)
 }

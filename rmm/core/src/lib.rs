@@ -18,6 +18,7 @@
 //! | `exit` | the only place where registers of a REC become visible to the host |
 //! | [`cpu_view`] | what a Realm sees of the CPU |
 //! | [`vgic`] | the virtual interrupt controller |
+//! | [`statistics`] | what is counted for the operator |
 //! | [`rate_limit`] | how often the console may be used for errors |
 //! | [`error`] | *reply* (a code for the caller) and *fatal* (the RMM stops serving) |
 #![no_std]
@@ -45,6 +46,7 @@ mod rsi;
 pub mod rtt;
 mod run;
 mod session;
+pub mod statistics;
 mod syndrome;
 mod version;
 pub mod vgic;

@@ -20,6 +20,7 @@ use crate::granule::{
     Wiped,
 };
 use crate::rtt::Invalidation;
+use crate::statistics::CpuStatistics;
 
 /// 64-bit words of a granule.
 pub const WORDS_PER_GRANULE: usize = GRANULE_SIZE / size_of::<u64>();
@@ -151,6 +152,15 @@ pub trait Machine: Run + Attest {
 
     /// Passes a moment while another CPU holds a lock that this one waits for.
     fn relax(&self);
+
+    /// What this CPU counts. Nobody else writes there.
+    fn statistics(&self) -> &CpuStatistics;
+
+    /// What all CPUs count, by their numbers.
+    fn all_statistics(&self) -> &[CpuStatistics];
+
+    /// The time, as the host reads it too (`CNTPCT_EL0`).
+    fn time(&self) -> u64;
 
     /// Granules that are mapped on this CPU at this moment. Zero between calls.
     fn mapped_granules(&self) -> usize;

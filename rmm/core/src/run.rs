@@ -10,10 +10,11 @@
 
 mod abort;
 pub(crate) mod entry;
-pub(crate) mod inject;
+mod inject;
 mod system;
 
 use rmm_abi::smc;
+use rmm_abi::statistics::Fault;
 
 use crate::error::Fatal;
 use crate::exit::Exit;
@@ -59,12 +60,12 @@ impl<M: Machine> Session<'_, M> {
                 let after = self.machine().read(Register::ProgramCounter);
                 self.machine()
                     .write(Register::ProgramCounter, after.wrapping_sub(4));
-                inject::undefined(self.machine());
+                self.inject_undefined();
                 Ok(None)
             }
             // Instructions and registers of what a Realm is not shown.
             _ => {
-                inject::undefined(self.machine());
+                self.inject_undefined();
                 Ok(None)
             }
         }
@@ -109,6 +110,7 @@ impl<M: Machine> Session<'_, M> {
                 .set(rec::layout::SERROR_SYNDROME, syndrome & VSESR_FIELDS);
             self.rec.set_flag(Flag::SErrorPending, true);
             self.machine().inject_serror(syndrome & VSESR_FIELDS);
+            self.note_fault(Fault::SError);
         }
         Exit::SError { syndrome }
     }

@@ -7,6 +7,8 @@ pub(crate) use memory::Page;
 
 use core::cell::Cell;
 
+use rmm_abi::statistics::Fault;
+
 use crate::Machine;
 use crate::context::Context;
 use crate::exit::{Exit, HostCallValues};
@@ -30,6 +32,8 @@ pub(crate) struct Session<'s, M: Machine> {
     pub(crate) has_debug: Cell<bool>,
     /// What the Realm says to the host, once it has called it.
     pub(crate) host_call: Cell<HostCallValues>,
+    /// Faults that the Realm was given since the entry, by their numbers in `statistics`.
+    pub(crate) faults: Cell<[u16; Fault::ALL.len()]>,
     /// Lines of the virtual and the physical timer that are asserted and masked.
     pub(crate) timer_lines: Cell<[bool; 2]>,
 }
@@ -44,6 +48,31 @@ const STEP_STATE: u64 = 1 << 21 | 0b11 << 10;
 impl<M: Machine> Session<'_, M> {
     pub(crate) fn machine(&self) -> &M {
         self.context.machine
+    }
+
+    /// The Realm is given a fault. The host learns of it, as a number, with the exit.
+    pub(crate) fn note_fault(&self, fault: Fault) {
+        let mut faults = self.faults.get();
+        if let Some(count) = faults.get_mut(fault as usize) {
+            *count = count.saturating_add(1);
+        }
+        self.faults.set(faults);
+    }
+
+    /// Counts the faults since the entry.
+    pub(crate) fn count_faults(&self) {
+        let faults = self.faults.get();
+        if faults == [0; _] {
+            return;
+        }
+        let machine = self.machine();
+        for (fault, count) in Fault::ALL.into_iter().zip(faults) {
+            if count != 0 {
+                machine
+                    .statistics()
+                    .count_faults(fault, count, machine.time(), self.owner.get());
+            }
+        }
     }
 
     /// Sets X0 to X3 and goes on behind the instruction.

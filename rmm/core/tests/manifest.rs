@@ -283,7 +283,11 @@ fn memory_plan() {
         (memory.records.base.get(), memory.records.size),
         (0x4022_5000, 0x8_1000)
     );
-    assert_eq!(memory.whole().size, 0x5000 + 0x2_0000 + 0x8_1000);
+    assert_eq!(
+        (memory.statistics.base.get(), memory.statistics.size),
+        (0x402a_6000, 0x4000)
+    );
+    assert_eq!(memory.whole().size, 0x5000 + 0x2_0000 + 0x8_1000 + 0x4000);
     assert_eq!(plan(!0xfff), None);
 }
 

@@ -6,6 +6,7 @@ mod token;
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
+use aarch64_cpu::registers::{CNTPCT_EL0, Readable};
 use rmm_abi::el3::{BootCode, ServiceCode};
 use rmm_attest::Attester;
 use rmm_core::features::CpuIdentification;
@@ -14,6 +15,7 @@ use rmm_core::granule::{
     Wiped,
 };
 use rmm_core::rtt::Invalidation;
+use rmm_core::statistics::CpuStatistics;
 use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};
 
 use crate::fetch::{self, Fetches};
@@ -40,6 +42,8 @@ pub struct ThisCpu<'a> {
     state: SwitchedState<'a>,
     workroom: Workroom,
     attester: Option<&'static Attester>,
+    own_statistics: &'static CpuStatistics,
+    all_statistics: &'static [CpuStatistics],
 }
 
 /// What boot has prepared for a CPU.
@@ -53,6 +57,10 @@ pub struct Prepared<'a> {
     pub area: &'a HostArea,
     /// Who signs tokens, if EL3 has given a key.
     pub attester: Option<&'static Attester>,
+    /// What this CPU counts; no other CPU does.
+    pub own_statistics: &'static CpuStatistics,
+    /// What all CPUs count.
+    pub all_statistics: &'static [CpuStatistics],
 }
 
 impl<'a> ThisCpu<'a> {
@@ -75,6 +83,8 @@ impl<'a> ThisCpu<'a> {
             slots: prepared.slots,
             workroom: prepared.workroom,
             attester: prepared.attester,
+            own_statistics: prepared.own_statistics,
+            all_statistics: prepared.all_statistics,
             zeroer: Zeroer::of_this_cpu(),
             sha,
             tlb: TlbMaintenance::of_this_cpu(),
@@ -224,6 +234,18 @@ impl Machine for ThisCpu<'_> {
         // holds the lock.
         // SAFETY: a hint.
         unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+
+    fn statistics(&self) -> &CpuStatistics {
+        self.own_statistics
+    }
+
+    fn all_statistics(&self) -> &[CpuStatistics] {
+        self.all_statistics
+    }
+
+    fn time(&self) -> u64 {
+        CNTPCT_EL0.get()
     }
 
     fn mapped_granules(&self) -> usize {

@@ -9,7 +9,7 @@
 //! | [`DEVICES`] | shared page, console, probe window |
 //! | [`TABLES`] | translation tables that are made at boot |
 //! | [`PER_CPU`] | for each CPU: guard, stack, guard, exception stack, guard, slots, tables of the lower half |
-//! | [`RECORDS`] | granule records |
+//! | [`RECORDS`] | granule records, then statistics |
 
 /// CPUs that there is room for.
 const MAX_CPUS: u64 = rmm_core::boot::MAX_CPUS as u64;
@@ -59,15 +59,18 @@ pub const LOWER_HALF_TABLES_SIZE: u64 = 2 * PAGE;
 /// Granule records. The first one is at the same offset in a 2 MiB block as in physical memory,
 /// so that most of them can be mapped by blocks.
 pub const RECORDS: u64 = UPPER_HALF + (2 << 30);
-/// Room for granule records, in bytes.
+/// Room for granule records and statistics, in bytes.
 pub const RECORDS_SIZE: u64 = (1 << 30) - WINDOW_SIZE;
 
 const _: () = {
     // All records that there can be fit, wherever in a 2 MiB block they begin.
     let records =
         rmm_core::boot::MAX_GRANULES * size_of::<rmm_core::granule::GranuleRecord>() as u64;
-    assert!(records <= RECORDS_SIZE);
+    assert!(records + MAX_CPUS * STATISTICS_SIZE <= RECORDS_SIZE);
 };
+
+/// Bytes of a CPU's statistics.
+const STATISTICS_SIZE: u64 = size_of::<rmm_core::statistics::CpuStatistics>() as u64;
 
 /// Size of a page.
 pub const PAGE: u64 = 4096;
@@ -79,7 +82,7 @@ pub const STACK_MEMORY_PER_CPU: u64 = STACK_SIZE + EXCEPTION_STACK_SIZE + LOWER_
 const CPUS_PER_TABLE: u64 = WINDOW_SIZE >> PER_CPU_SHIFT;
 
 /// Translation tables whatever the machine: level 2 for CPUs and for records, and level 3 for
-/// both ends of the records.
+/// both ends of the records with the statistics.
 const FIXED_TABLES: u64 = 4;
 
 /// Translation tables that boot makes for a machine with this many CPUs.
@@ -88,7 +91,7 @@ pub const fn table_pages(cpus: u64) -> u64 {
 }
 
 /// Memory after the image for each CPU, for the image header.
-pub const MEMORY_PER_CPU: u64 = STACK_MEMORY_PER_CPU + PAGE / CPUS_PER_TABLE;
+pub const MEMORY_PER_CPU: u64 = STACK_MEMORY_PER_CPU + PAGE / CPUS_PER_TABLE + STATISTICS_SIZE;
 /// Memory after the image that depends on neither CPUs nor DRAM, for the image header: the fixed
 /// tables and what is lost to rounding.
 pub const FIXED_MEMORY: u64 = (FIXED_TABLES + 2) * PAGE;
@@ -98,3 +101,55 @@ const _: () = {
     assert!(PER_CPU + (MAX_CPUS << PER_CPU_SHIFT) <= RECORDS);
     assert!(table_pages(MAX_CPUS) * PAGE <= WINDOW_SIZE);
 };
+
+#[cfg(test)]
+mod tests {
+    use rmm_core::boot::{BootParameters, MAX_GRANULES, MemoryPlan};
+    use rmm_core::granule::{DramBanks, GranuleAddress, GranuleRecord};
+
+    use super::*;
+
+    fn needed(cpus: u32, granules: u64) -> u64 {
+        let at = |address| GranuleAddress::new(address).unwrap();
+        let parameters = BootParameters {
+            cpu: 0,
+            interface: rmm_core::boot::HIGHEST_INTERFACE,
+            cpus,
+            shared_page: at(PAGE),
+        };
+        let banks = DramBanks::from_ranges([(at(1 << 30), granules)]).unwrap();
+        let tables = table_pages(cpus.into());
+        let plan = MemoryPlan::new(at(PAGE), &parameters, &banks, tables, STACK_MEMORY_PER_CPU);
+        plan.unwrap().whole().size
+    }
+
+    /// Firmware that believes the image header sets enough memory aside, and not much more.
+    #[test]
+    fn the_image_header_asks_for_what_boot_takes() {
+        for cpus in [1, 2, 15, 16, 17, 31, 64, 255, 256, 511, 512] {
+            for granules in [1, 2048, 2049, 1 << 18, (1 << 18) + 1, MAX_GRANULES] {
+                let header = MEMORY_PER_CPU * u64::from(cpus)
+                    + size_of::<GranuleRecord>() as u64 * granules
+                    + FIXED_MEMORY;
+                let needed = needed(cpus, granules);
+                assert!(
+                    (needed..needed + 4 * PAGE).contains(&header),
+                    "{cpus} CPUs, {granules} granules: {needed:#x}, the header says {header:#x}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_cpu_costs() {
+        println!(
+            "{} KiB for each CPU, {} KiB for {MAX_CPUS}, {} tables for them",
+            MEMORY_PER_CPU >> 10,
+            (MEMORY_PER_CPU * MAX_CPUS) >> 10,
+            table_pages(MAX_CPUS)
+        );
+        let more = needed(512, 1) - needed(256, 1);
+        assert_eq!(more, 256 * MEMORY_PER_CPU);
+        const { assert!(MEMORY_PER_CPU <= 64 << 10) };
+    }
+}

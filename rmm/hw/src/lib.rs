@@ -59,7 +59,7 @@ pub mod gic_state;
 pub mod heap;
 #[cfg(target_os = "none")]
 pub mod identity;
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", test))]
 pub mod layout;
 #[cfg(target_os = "none")]
 pub mod memory;

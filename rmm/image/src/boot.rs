@@ -12,6 +12,7 @@ use rmm_core::boot::{
 };
 use rmm_core::granule::{GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
+use rmm_core::statistics::CpuStatistics;
 use rmm_core::vgic::GicLimits;
 use rmm_hw::el3::attestation::SharedPage;
 use rmm_hw::layout::{self, PAGE};
@@ -22,7 +23,7 @@ use rmm_hw::{console, el3, heap, identity, park, slot, tlb};
 
 use crate::attestation;
 use crate::protections::{self, Unprotected};
-use crate::serve::{FIRST_CPU, RMM, serve_after_cold_boot};
+use crate::serve::{FIRST_CPU, RMM, STATISTICS, serve_after_cold_boot};
 
 /// Interface revision from which EL3 can be asked for memory.
 const RESERVE_MEMORY_SINCE: Version = Version::new(0, 7);
@@ -142,7 +143,7 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
     protections::check()?;
 
     let plan = find_memory(&mut tables, image, &parameters, &manifest)?;
-    let records = prepare_memory(&mut tables, &plan, &parameters, &manifest)?;
+    let (records, statistics) = prepare_memory(&mut tables, &plan, &parameters, &manifest)?;
     protections::check_stacks(parameters.cpus)?;
     for (base, size) in manifest.dram.iter() {
         console::line(format_args!(
@@ -169,6 +170,7 @@ fn boot(registers: &ColdBootRegisters, image: u64) -> Result<u32, ColdBootError>
 
     let table = GranuleTable::new(manifest.dram, records).ok_or(BootError::NoDram)?;
     FIRST_CPU.call_once(|| id);
+    STATISTICS.call_once(|| statistics);
     RMM.call_once(|| {
         Rmm::new(
             table,
@@ -289,13 +291,17 @@ fn realm_memory(
     Ok(found)
 }
 
-/// Maps the RMM's own memory and returns the granule records, all undelegated.
+/// What boot makes of the memory after the image.
+type Prepared = (&'static [GranuleRecord], &'static [CpuStatistics]);
+
+/// Maps the RMM's own memory and returns the granule records, all undelegated, and the statistics
+/// of all CPUs.
 fn prepare_memory(
     tables: &mut Tables,
     plan: &MemoryPlan,
     parameters: &BootParameters,
     manifest: &BootManifest,
-) -> Result<&'static [GranuleRecord], ColdBootError> {
+) -> Result<Prepared, ColdBootError> {
     tables.add_table_memory(plan.tables)?;
     for cpu in 0..parameters.cpus {
         let share = plan.stacks.base.get() + u64::from(cpu) * layout::STACK_MEMORY_PER_CPU;
@@ -318,20 +324,29 @@ fn prepare_memory(
         }
         slot::prepare(tables, cpu)?;
     }
-    if plan.records.size > layout::RECORDS_SIZE {
+    // The statistics follow the records.
+    let both = Region {
+        base: plan.records.base,
+        size: plan.records.size + plan.statistics.size,
+    };
+    if both.size > layout::RECORDS_SIZE {
         return Err(MapError::NoTable.into());
     }
-    let records = layout::RECORDS + plan.records.base.get() % layout::WINDOW_SIZE;
-    tables.map_memory(records, plan.records)?;
+    let records = layout::RECORDS + both.base.get() % layout::WINDOW_SIZE;
+    let statistics = records + plan.records.size;
+    tables.map_memory(records, both)?;
     let count = usize::try_from(manifest.dram.granules()).map_err(|_| MapError::NoTable)?;
+    let cpus = usize::try_from(parameters.cpus).map_err(|_| MapError::NoTable)?;
     // SAFETY: the memory was found to be Realm memory after the image, which nobody else uses;
     // it has just been mapped at `records`, which nothing refers to yet. All zeroes is a valid
-    // record. The plan has room for one record of each granule, and the memory is never unmapped.
+    // record and a valid CPU's statistics, which begin on a page as they must. The plan has room
+    // for one record of each granule and for the statistics of each CPU, and the memory is never
+    // unmapped.
     unsafe {
-        Zeroer::of_this_cpu().zero(records, plan.records.size);
-        Ok(slice::from_raw_parts(
-            records as *const GranuleRecord,
-            count,
+        Zeroer::of_this_cpu().zero(records, both.size);
+        Ok((
+            slice::from_raw_parts(records as *const GranuleRecord, count),
+            slice::from_raw_parts(statistics as *const CpuStatistics, cpus),
         ))
     }
 }

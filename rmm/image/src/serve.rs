@@ -3,8 +3,9 @@
 use core::sync::atomic::Ordering;
 
 use rmm_abi::el3::BootCode;
-use rmm_core::Rmm;
 use rmm_core::features::CpuIdentification;
+use rmm_core::statistics::CpuStatistics;
+use rmm_core::{Machine as _, Rmm};
 use rmm_hw::cpu::{Prepared, ThisCpu};
 use rmm_hw::slot::Slots;
 use rmm_hw::vector_state::HostArea;
@@ -17,6 +18,9 @@ use crate::attestation::ATTESTER;
 /// The RMM, from the end of cold boot on.
 pub(crate) static RMM: Once<Rmm<'static>> = Once::new();
 
+/// What each CPU counts.
+pub(crate) static STATISTICS: Once<&'static [CpuStatistics]> = Once::new();
+
 /// What the CPU is that Realms are offered.
 pub(crate) static FIRST_CPU: Once<CpuIdentification> = Once::new();
 
@@ -28,13 +32,26 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
         Some((Slots::of_this_cpu(number)?, Workroom::of_this_cpu(number)?))
     });
     let index = usize::try_from(number).ok();
-    let (Some(rmm), Some(first), Some(index), Some((slots, workroom)), Some(last_x4)) = (
+    let statistics = index.and_then(|index| {
+        let all = *STATISTICS.get()?;
+        Some((all.get(index)?, all))
+    });
+    let (
+        Some(rmm),
+        Some(first),
+        Some(index),
+        Some((slots, workroom)),
+        Some(last_x4),
+        Some((own_statistics, all_statistics)),
+    ) = (
         RMM.get(),
         FIRST_CPU.get(),
         index,
         windows,
         park::last_call(),
-    ) else {
+        statistics,
+    )
+    else {
         park::give_up(format_args!("CPU {number} is not prepared"));
     };
     if park::stopped() {
@@ -46,8 +63,11 @@ pub(crate) extern "C" fn serve(number: u64) -> ! {
         workroom,
         area: &area,
         attester: ATTESTER.get(),
+        own_statistics,
+        all_statistics,
     };
     let this = ThisCpu::new(index, prepared, first);
+    own_statistics.count_boot(this.time());
     let mut call = el3::boot_complete(BootCode::Success);
     identity::set_serving();
     while !park::stopped() {

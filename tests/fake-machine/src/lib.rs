@@ -65,7 +65,7 @@ pub use bench::{
 };
 pub use cpu::{El3Script, FakeCpu, FakeMapping, TokenScript, token_words};
 pub use granule::Owner;
-pub use memory::{FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE, id_registers};
+pub use memory::{CPUS, FEATURES, GranuleProtectionFault, Memory, WORDS_PER_GRANULE, id_registers};
 pub use mmu::{Stage2Registers, StaleTranslation, Translation};
 pub use realm::{Guest, Instruction, MemoryAccess, SystemEncoding, Taken, VectorUse, WaitFor};
 pub use registers::{Registers, TIMER_ENABLE, TIMER_MASK, TIMER_STATUS, Timer};

@@ -9,6 +9,7 @@ use rmm_core::features::CpuIdentification;
 use rmm_core::granule::{DramBanks, GranuleAddress, GranuleRecord, GranuleTable};
 use rmm_core::realm::VmidTable;
 use rmm_core::rtt::Invalidation;
+use rmm_core::statistics::CpuStatistics;
 use rmm_core::vgic::GicLimits;
 use rmm_core::{GranuleWords, Rmm};
 
@@ -20,6 +21,9 @@ use crate::realm::{Guest, Program, Programs};
 
 /// 64-bit words of a granule.
 pub const WORDS_PER_GRANULE: usize = rmm_abi::GRANULE_SIZE / 8;
+
+/// CPUs of a machine of which a test asks nothing special.
+pub const CPUS: usize = 16;
 
 /// What the host sees of a granule that is not its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +61,8 @@ pub const fn id_registers() -> IdRegisters {
 pub struct Memory {
     banks: Vec<Bank>,
     records: OnceLock<Vec<GranuleRecord>>,
+    cpus: AtomicUsize,
+    statistics: OnceLock<Vec<CpuStatistics>>,
     vmids: VmidTable,
     script: El3Script,
     tokens: TokenScript,
@@ -99,6 +105,8 @@ impl Memory {
         Self {
             banks,
             records: OnceLock::new(),
+            cpus: AtomicUsize::new(CPUS),
+            statistics: OnceLock::new(),
             vmids: VmidTable::new(),
             script: El3Script::default(),
             tokens: TokenScript::default(),
@@ -169,6 +177,19 @@ impl Memory {
             let granules = self.banks.iter().map(|bank| bank.granules.len()).sum();
             std::iter::repeat_with(GranuleRecord::new)
                 .take(granules)
+                .collect()
+        })
+    }
+
+    /// How many CPUs the machine has, before any is used; otherwise [`CPUS`].
+    pub fn set_cpus(&self, cpus: usize) {
+        self.cpus.store(cpus, Ordering::SeqCst);
+    }
+
+    pub(crate) fn statistics(&self) -> &[CpuStatistics] {
+        self.statistics.get_or_init(|| {
+            std::iter::repeat_with(CpuStatistics::new)
+                .take(self.cpus.load(Ordering::SeqCst))
                 .collect()
         })
     }

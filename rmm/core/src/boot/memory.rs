@@ -8,6 +8,7 @@ use rmm_abi::GRANULE_SIZE;
 
 use super::BootParameters;
 use crate::granule::{DramBanks, GranuleAddress, GranuleRecord};
+use crate::statistics::CpuStatistics;
 
 /// A range of physical memory in whole granules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +28,8 @@ pub struct MemoryPlan {
     pub stacks: Region,
     /// Granule records.
     pub records: Region,
+    /// What is counted for the operator, right after the records.
+    pub statistics: Region,
 }
 
 impl MemoryPlan {
@@ -45,6 +48,7 @@ impl MemoryPlan {
             .granules()
             .checked_mul(size_of::<GranuleRecord>() as u64)?
             .checked_next_multiple_of(granule)?;
+        let statistics = u64::from(parameters.cpus) * size_of::<CpuStatistics>() as u64;
         let mut next = base.get();
         let mut region = |size: u64| {
             let region = Region {
@@ -58,6 +62,7 @@ impl MemoryPlan {
             tables: region(tables)?,
             stacks: region(stacks)?,
             records: region(records)?,
+            statistics: region(statistics)?,
         })
     }
 
@@ -65,7 +70,7 @@ impl MemoryPlan {
     pub fn whole(&self) -> Region {
         Region {
             base: self.tables.base,
-            size: self.tables.size + self.stacks.size + self.records.size,
+            size: self.tables.size + self.stacks.size + self.records.size + self.statistics.size,
         }
     }
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rmi::{RealmParams, ReturnCode};
+use rmm_abi::statistics::EventKind;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Machine;
@@ -66,6 +67,7 @@ pub(crate) fn create<M: Machine>(
     let descriptor = descriptor.wipe(context.machine).put_to_use::<Rd>();
     Descriptor::new(&context.machine.map(&descriptor)).initialise(&parameters, &rim);
     context.machine.publish_tables();
+    note(context, EventKind::RealmCreated, rd);
     Ok(Outcome::SUCCESS)
 }
 
@@ -173,8 +175,15 @@ pub(crate) fn destroy<M: Machine>(context: &Context<'_, M>, rd: u64) -> Result<O
     for table in tables.into_iter().flatten() {
         drop(table.release());
     }
+    note(context, EventKind::RealmDestroyed, rd.address().get());
     drop(rd.release());
     Ok(Outcome::SUCCESS)
+}
+
+#[inline]
+fn note<M: Machine>(context: &Context<'_, M>, kind: EventKind, rd: u64) {
+    let machine = context.machine;
+    machine.statistics().note_realm(kind, machine.time(), rd);
 }
 
 /// Auxiliary granules that each REC of a Realm needs.

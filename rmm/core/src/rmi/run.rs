@@ -1,5 +1,7 @@
 //! `RMI_REC_ENTER` (DEN0137 section B4.3).
 
+use core::cell::Cell;
+
 use rmm_abi::rmi::run::enter_flags;
 use rmm_abi::rmi::{ReturnCode, StatusCode};
 
@@ -135,11 +137,14 @@ fn run_and_publish<M: Machine>(
         timer_lines: [false; 2].into(),
         host_call: [0; _].into(),
         has_debug: (configuration.debug != DebugRegisters::Trapped).into(),
+        faults: Cell::default(),
     };
     let (exit, departure) = run_rec(&session, entry)?;
+    session.count_faults();
     let values = session.host_call.into_inner();
-    exit::publish(context.machine, run, exit, &values, &words, &departure)
+    let reason = exit::publish(context.machine, run, exit, &values, &words, &departure)
         .map_err(|_| Error::Reply(ReturnCode::ERROR_INPUT))?;
+    context.machine.statistics().count_exit(reason);
     Ok(Outcome::SUCCESS)
 }
 

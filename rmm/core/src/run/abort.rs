@@ -2,7 +2,6 @@
 
 use rmm_abi::rmi::Ripas;
 
-use super::inject;
 use crate::Machine;
 use crate::error::Fatal;
 use crate::exit::Exit;
@@ -25,7 +24,7 @@ impl<M: Machine> Session<'_, M> {
             return Ok(None);
         };
         if !self.stage2.contains(ipa) {
-            inject::address_size_fault(machine, syndrome, fault_address);
+            self.inject_address_size_fault(syndrome, fault_address);
             return Ok(None);
         }
         let is_fetch = bits::class_of(syndrome) == bits::INSTRUCTION_ABORT_LOWER;
@@ -36,11 +35,11 @@ impl<M: Machine> Session<'_, M> {
         }
         match entry {
             Entry::Unassigned(Ripas::Empty) | Entry::Assigned(_, Ripas::Empty) => {
-                inject::external_abort(machine, syndrome, fault_address);
+                self.inject_external_abort(syndrome, fault_address);
                 Ok(None)
             }
             Entry::UnassignedNonSecure | Entry::AssignedNonSecure(_) if is_fetch => {
-                inject::external_abort(machine, syndrome, fault_address);
+                self.inject_external_abort(syndrome, fault_address);
                 Ok(None)
             }
             Entry::UnassignedNonSecure | Entry::AssignedNonSecure(_) => {
@@ -97,7 +96,7 @@ impl<M: Machine> Session<'_, M> {
         if syndrome & bits::ERROR_TYPE != RESTARTABLE {
             let machine = self.machine();
             let fault_address = machine.read(Register::FaultAddress);
-            inject::external_abort(machine, syndrome, fault_address);
+            self.inject_external_abort(syndrome, fault_address);
         }
         Exit::ExternalAbort { syndrome }
     }

@@ -6,7 +6,6 @@ use rmm_abi::rmi::run::{GENERAL_PURPOSE_REGISTERS, LIST_REGISTERS, RecEnter, ent
 use rmm_abi::rsi::Response;
 
 use super::abort::access;
-use super::inject;
 use crate::error::Fatal;
 use crate::granule::GranuleAddress;
 use crate::rec::{Flag, RipasRequest, layout};
@@ -76,7 +75,7 @@ impl<M: Machine> Session<'_, M> {
             rec.set(layout::LAST_SYNDROME, 0);
             rec.set(layout::LAST_FAULT_ADDRESS, 0);
             if entry.has(enter_flags::INJECT_SEA) {
-                inject::external_abort(self.machine(), syndrome, fault_address);
+                self.inject_external_abort(syndrome, fault_address);
             } else if entry.has(enter_flags::EMULATED_MMIO) {
                 self.complete_access(syndrome, entry.general()[0]);
             }

@@ -1,7 +1,10 @@
 //! Exceptions that a Realm takes to its EL1 (Arm ARM, "Exception entry"; reference, section 7.7).
 
+use rmm_abi::statistics::Fault;
+
 use crate::Machine;
 use crate::machine::Register;
+use crate::session::Session;
 use crate::syndrome as bits;
 
 /// Where an exception of a Realm comes from, by PSTATE.
@@ -41,25 +44,30 @@ impl Origin {
     }
 }
 
-/// The instruction does not exist.
-pub(crate) fn undefined<M: Machine>(machine: &M) {
-    take(machine, |_| bits::INSTRUCTION_LENGTH);
-}
+impl<M: Machine> Session<'_, M> {
+    /// The instruction does not exist.
+    pub(crate) fn inject_undefined(&self) {
+        self.note_fault(Fault::UndefinedInstruction);
+        take(self.machine(), |_| bits::INSTRUCTION_LENGTH);
+    }
 
-/// What an abort that was taken to EL2 is for the Realm: an external abort on the access.
-pub(crate) fn external_abort<M: Machine>(machine: &M, syndrome: u64, fault_address: u64) {
-    abort(
-        machine,
-        syndrome,
-        fault_address,
-        bits::EXTERNAL | bits::SYNCHRONOUS_EXTERNAL_ABORT,
-    );
-}
+    /// What an abort that was taken to EL2 is for the Realm: an external abort on the access.
+    pub(crate) fn inject_external_abort(&self, syndrome: u64, fault_address: u64) {
+        self.note_fault(Fault::ExternalAbort);
+        abort(
+            self.machine(),
+            syndrome,
+            fault_address,
+            bits::EXTERNAL | bits::SYNCHRONOUS_EXTERNAL_ABORT,
+        );
+    }
 
-/// What an abort beyond the Realm's address space is for the Realm.
-pub(crate) fn address_size_fault<M: Machine>(machine: &M, syndrome: u64, fault_address: u64) {
-    const LEVEL_0: u64 = 0;
-    abort(machine, syndrome, fault_address, LEVEL_0);
+    /// What an abort beyond the Realm's address space is for the Realm.
+    pub(crate) fn inject_address_size_fault(&self, syndrome: u64, fault_address: u64) {
+        const LEVEL_0: u64 = 0;
+        self.note_fault(Fault::AddressSize);
+        abort(self.machine(), syndrome, fault_address, LEVEL_0);
+    }
 }
 
 fn abort<M: Machine>(machine: &M, syndrome: u64, fault_address: u64, status: u64) {

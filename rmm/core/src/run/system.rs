@@ -1,6 +1,5 @@
 //! What a Realm does to the CPU that is trapped (reference, section 8.10).
 
-use super::inject;
 use crate::Machine;
 use crate::cpu_view::{Action, SystemAccess, os_lock_status};
 use crate::error::Fatal;
@@ -28,7 +27,7 @@ impl<M: Machine> Session<'_, M> {
                 self.advance();
             }
             Action::ReadAs(value) => self.emulate(access, value),
-            Action::Undefined => inject::undefined(self.machine()),
+            Action::Undefined => self.inject_undefined(),
             Action::ExitToHost => {
                 self.advance();
                 return Some(Exit::SystemAccess {
@@ -131,7 +130,7 @@ impl<M: Machine> Session<'_, M> {
         // have other sizes there.
         const AARCH32: u64 = 1 << 4;
         if self.machine().read(Register::ProcessorState) & AARCH32 != 0 {
-            inject::undefined(self.machine());
+            self.inject_undefined();
             return None;
         }
         let register = (syndrome >> 5 & 0x1f) as usize;
@@ -148,7 +147,7 @@ impl<M: Machine> Session<'_, M> {
     pub(super) fn vectors(&self) -> Result<Next, Fatal> {
         if self.has_vectors.replace(true) {
             // They do not trap any more for what the Realm may use.
-            inject::undefined(self.machine());
+            self.inject_undefined();
             return Ok(None);
         }
         self.with_vector_areas(|machine, areas, configuration| {

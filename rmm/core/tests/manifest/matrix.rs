@@ -109,6 +109,9 @@ fn check_plan(manifest: &BootManifest, cpus: u64, banks: &[DramBank]) {
     );
     assert!(plan.records.size >= 2 * granules && plan.records.size < 2 * granules + 0x1000);
     let end = plan.records.base.get() + plan.records.size;
+    assert_eq!(plan.statistics.base.get(), end);
+    assert_eq!(plan.statistics.size, cpus * 0x1000);
+    let end = end + plan.statistics.size;
     assert_eq!(plan.whole().base.get() + plan.whole().size, end);
 }
 

@@ -9,6 +9,7 @@ use rmm_core::granule::{
     Wiped,
 };
 use rmm_core::rtt::Invalidation;
+use rmm_core::statistics::CpuStatistics;
 use rmm_core::{HostFault, Machine, WORDS_PER_GRANULE};
 use sha2::block_api::{compress256, compress512};
 
@@ -190,6 +191,20 @@ impl Machine for FakeCpu<'_> {
             );
         }
         std::thread::yield_now();
+    }
+
+    fn statistics(&self) -> &CpuStatistics {
+        // Tests that do not look at them may have more CPUs, whatever the numbers.
+        let all = self.memory.statistics();
+        &all[self.number % all.len()]
+    }
+
+    fn all_statistics(&self) -> &[CpuStatistics] {
+        self.memory.statistics()
+    }
+
+    fn time(&self) -> u64 {
+        self.memory.counter()
     }
 
     fn mapped_granules(&self) -> usize {
