@@ -70,6 +70,10 @@ test-host: setup-build ## Unit tests, format and lints on this machine
 test-qemu: setup-build ## The tests of EL3 and RMM in QEMU, on all machine sizes
 	@tools/test.sh qemu
 
+.PHONY: test-many-cpus
+test-many-cpus: setup-build ## Boot the RMM on 64 CPUs and call it from each of them (minutes)
+	@tools/test.sh ns-host-64-cpus
+
 .PHONY: test-linux
 test-linux: setup-linux ## Boot a stock Debian kernel above EL3 and RMM and use its shell
 	@tools/test.sh linux

@@ -3,13 +3,13 @@
 #
 # usage: tools/test.sh all | PART...
 #
-# Parts: host lint probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib
-#        stress parked evidence linux realm-linux kernels fvp reproducible; `qemu` stands for those from probe
-#        to evidence.
+# Parts: host lint probe boot-matrix ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib
+#        ns-host-64-gib stress parked evidence linux realm-linux kernels fvp reproducible; `qemu` stands
+#        for those from probe to evidence. ns-host-64-cpus, which takes minutes, is in none of these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-qemu_parts=(probe ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib stress
+qemu_parts=(probe boot-matrix ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib ns-host-64-gib stress
     parked evidence)
 results=target/test-results
 logs=target/test-logs
@@ -62,13 +62,27 @@ part_probe() {
     qemu_test probe --speaker el3-probe --rmm target/payloads/el3-probe.img --smp 2 --memory 1G
 }
 
+# The RMM boots from manifests and registers of all kinds, or says what is wrong with them.
+part_boot-matrix() {
+    "$emulator" boot-matrix --memory 1G --label boot-matrix --record "$results/boot-matrix.json" ||
+        true
+}
+
+every_cpu=version/every-cpu,features/every-cpu,boot/tracked-memory,isolation/every-cpu
+every_cpu+=,psci/all-cpus-start,stress/every-cpu-its-own-granule,statistics/described
+every_cpu+=,statistics/boots,statistics/another-boot,statistics/commands-on-every-cpu
+
 not_for_more_memory=()
-for family in evidence exit rsi realm-psci realm-cpu canary running hostile; do
+for family in evidence exit rsi realm-psci realm-cpu canary running hostile statistics; do
     not_for_more_memory+=(--skip "$family/*")
 done
 
 part_ns-host-1-cpu() { qemu_test ns-host-1-cpu --smp 1 --memory 1G; }
 part_ns-host-2-cpus() { qemu_test ns-host-2-cpus --smp 2 --memory 1G; }
+# Not part of `all`: CPUs that take turns on one core take minutes.
+part_ns-host-64-cpus() {
+    qemu_test ns-host-64-cpus --smp 64 --memory 2G --time-scale 20 --only "$every_cpu"
+}
 part_ns-host-4-cpus() { qemu_test ns-host-4-cpus --smp 4 --memory 1G; }
 # What has to do with the size of memory, and that Realms run there too (rec-enter).
 part_ns-host-8-gib() { qemu_test ns-host-8-gib --smp 2 --memory 8G "${not_for_more_memory[@]}"; }
@@ -185,7 +199,7 @@ for part in "$@"; do
     case "$part" in
     all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels fvp reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
+    host | lint | probe | boot-matrix | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -207,7 +221,7 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
+*" probe "* | *" boot-matrix "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
 esac
 case " ${parts[*]} " in
 *" realm-linux "*) make host-image || built= ;;
@@ -222,7 +236,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
+    probe | boot-matrix | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"

@@ -1,6 +1,6 @@
 //! Instruction counts, beside those of the C reference.
 
-mod boot;
+mod boots;
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::log::TestLog;
 use crate::protocol::Line;
 use crate::session::{Emulator, StartError};
 use crate::suite::{self, Request};
-pub(crate) use boot::boots;
+pub(crate) use boots::run as boots;
 
 /// Instructions of one operation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -30,8 +30,6 @@ pub(crate) enum BenchError {
     Empty,
     #[error("the bench printed {0} twice")]
     Twice(String),
-    #[error("the monitor did not say how long the RMM took to boot on CPU {0}")]
-    NoBoot(u32),
 }
 
 /// Instructions per operation of TF-RMM 0.7.0 (RMI 1.0) under TF-A on the same emulator, counted

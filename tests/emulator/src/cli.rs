@@ -22,6 +22,7 @@ Examples:
   emulator run --memory 3G
   emulator demo --smp 4
   emulator evidence
+  emulator boot-matrix --only 'dram/*'
   emulator bench --json
   emulator linux --interactive
   emulator kernels 6.12.95+deb12-arm64
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Verify evidence of Realms as their owner does, good and bad.
     Evidence(EvidenceArgs),
+    /// Boot the RMM from boot manifests and registers of all kinds, good and bad.
+    BootMatrix(BootMatrixArgs),
     /// Run the tests of a payload; after a crash or a hang the rest still runs.
     Test(TestArgs),
     /// Name the tests of the test host.
@@ -104,8 +107,8 @@ pub(crate) struct MachineArgs {
     /// Boot without an attestation key: then there is no platform token.
     #[arg(long, conflicts_with = "keys")]
     pub(crate) no_keys: bool,
-    /// Number of CPUs.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    /// Number of CPUs, up to 64.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) smp: u32,
     /// Size of the memory, like 512M or 8G.
     #[arg(long, default_value = "1G", value_parser = memory_size)]
@@ -139,6 +142,8 @@ impl MachineArgs {
             memory: self.memory.clone(),
             clock,
             fault: None,
+            hand_over: None,
+            far_memory: Vec::new(),
             attestation_key,
         })
     }
@@ -287,6 +292,24 @@ pub(crate) struct EvidenceArgs {
     #[arg(long)]
     pub(crate) record: Option<PathBuf>,
     /// Print a line for every test, not only for failed ones.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BootMatrixArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Run these boots only: names, or prefixes that end in '*'.
+    #[arg(long, value_delimiter = ',', value_parser = test_name)]
+    pub(crate) only: Vec<String>,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "boot-matrix")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+    /// Print a line for every boot, not only for failed ones.
     #[arg(long, short)]
     pub(crate) verbose: bool,
 }

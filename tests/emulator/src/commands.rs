@@ -8,7 +8,8 @@ use std::time::Instant;
 use crate::atomic::{self, FileError};
 use crate::bench::{self, BenchError};
 use crate::cli::{
-    BenchArgs, Command, DemoArgs, EvidenceArgs, LinuxArgs, MachineArgs, SummaryArgs, TestArgs,
+    BenchArgs, BootMatrixArgs, Command, DemoArgs, EvidenceArgs, LinuxArgs, MachineArgs,
+    SummaryArgs, TestArgs,
 };
 use crate::command_line::ProgramError;
 use crate::evidence::Launch;
@@ -22,7 +23,7 @@ use crate::show::{self, Terminal};
 use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
 use crate::summary::{self, Record};
 use crate::systems::SystemError;
-use crate::{demo, evidence, linux, token};
+use crate::{boot_matrix, demo, evidence, linux, token};
 
 /// How a command ended that could be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,7 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
         Command::Run(args) => hosting::run(&args),
         Command::Demo(args) => demo(&args),
         Command::Evidence(args) => evidence(&args),
+        Command::BootMatrix(args) => boot_matrix(&args),
         Command::Test(args) => test(&args),
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
@@ -180,6 +182,27 @@ fn evidence(args: &EvidenceArgs) -> Result<Status, CommandError> {
     };
     let report = evidence::check(&setting, &mut log, &mut terminal);
     terminal.finish();
+    print!("{}", show::table(&report));
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(&report, &args.label, args.record.as_deref(), seconds, true)
+}
+
+fn boot_matrix(args: &BootMatrixArgs) -> Result<Status, CommandError> {
+    let start = Instant::now();
+    let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
+    let machine = args.machine.machine(Clock::Wall)?;
+    machine.check()?;
+    let selection = Selection {
+        only: args.only.clone(),
+        skip: Vec::new(),
+    };
+    let mut terminal = Terminal::new(&args.label, args.verbose, false);
+    let limits = args.machine.limits();
+    let report = boot_matrix::check(&machine, limits, &selection, &mut log, &mut terminal);
+    terminal.finish();
+    if let (true, Some(pattern)) = (report.outcomes.is_empty(), args.only.first()) {
+        return Err(CommandError::NoSuchTest(pattern.clone()));
+    }
     print!("{}", show::table(&report));
     let seconds = start.elapsed().as_secs_f64();
     conclude(&report, &args.label, args.record.as_deref(), seconds, true)
@@ -321,7 +344,8 @@ fn bench(args: &BenchArgs) -> Result<Status, CommandError> {
     };
     let mut figures = bench::run(&mut machine, command_line, &request, &mut log)?;
     if !args.scaling {
-        figures.extend(bench::boots(&machine, &request, &mut log)?);
+        let limits = args.machine.limits();
+        figures.extend(bench::boots(&machine, limits, &mut log)?);
     }
     let json = summary::to_json(&figures);
     if !args.scaling {

@@ -73,6 +73,10 @@ pub(crate) struct Machine {
     pub(crate) memory: String,
     pub(crate) clock: Clock,
     pub(crate) fault: Option<Fault>,
+    /// What the RMM is told at boot instead of what is so (`docs/development.md`).
+    pub(crate) hand_over: Option<String>,
+    /// Memory beyond the first bank, base and MiB of each, which the device tree does not list.
+    pub(crate) far_memory: Vec<(u64, u64)>,
 }
 
 /// A machine that cannot be started as asked for.
@@ -136,7 +140,13 @@ impl Machine {
         let ram = format!("memory-backend-ram,id=ram,size={},reserve=off", self.memory);
         add(&["-object", &ram]);
         add(&["-cpu", "max,x-rme=on"]);
-        add(&["-smp", &self.cpus.to_string(), "-m", &self.memory]);
+        add(&["-smp", &self.cpus.to_string(), "-m", &self.memory_size()]);
+        for (number, (base, mebibytes)) in self.far_memory.iter().enumerate() {
+            let backend =
+                format!("memory-backend-ram,id=far{number},size={mebibytes}M,reserve=off");
+            let module = format!("pc-dimm,memdev=far{number},addr={base:#x}");
+            add(&["-object", &backend, "-device", &module]);
+        }
         match self.clock {
             Clock::Instructions => add(&["-icount", "shift=0,sleep=off"]),
             // CPUs that wait do so in busy loops. On two cores, eight of them can hold each other up
@@ -167,12 +177,29 @@ impl Machine {
             arguments.push("-fw_cfg".into());
             arguments.push(format!("name=opt/cloister/fault,string={name}").into());
         }
+        if let Some(text) = &self.hand_over {
+            let text = text.replace(',', ",,");
+            arguments.push("-fw_cfg".into());
+            arguments.push(format!("name=opt/cloister/hand-over,string={text}").into());
+        }
         if !command_line.is_empty() {
             let text = command_line.replace(',', ",,");
             arguments.push("-fw_cfg".into());
             arguments.push(format!("name=opt/cloister/bootargs,string={text}").into());
         }
         Ok(arguments)
+    }
+
+    /// The value of `-m`. Memory modules can be anywhere between the first bank, of 1 GiB then, and
+    /// the 1 TiB line.
+    fn memory_size(&self) -> String {
+        let slots = self.far_memory.len();
+        if slots == 0 {
+            self.memory.clone()
+        } else {
+            // The first GiB of the address space has no memory; each slot takes one for alignment.
+            format!("{},slots={slots},maxmem={}G", self.memory, 1023 - slots)
+        }
     }
 }
 
@@ -198,6 +225,8 @@ mod tests {
             memory: "1G".to_owned(),
             clock: Clock::Wall,
             fault: None,
+            hand_over: None,
+            far_memory: Vec::new(),
         }
     }
 
@@ -225,6 +254,26 @@ mod tests {
         machine.fault = Some(Fault::RefuseUndelegate);
         let file = "-fw_cfg name=opt/cloister/fault,string=refuse-undelegate";
         assert!(words(&machine, "").contains(file));
+    }
+
+    #[test]
+    fn what_the_rmm_is_told_is_a_file_for_the_monitor() {
+        let mut machine = machine();
+        assert!(!words(&machine, "").contains("hand-over"));
+        machine.hand_over = Some("version=0.3 x3=+8".to_owned());
+        let file = "-fw_cfg name=opt/cloister/hand-over,string=version=0.3 x3=+8";
+        assert!(words(&machine, "").contains(file));
+    }
+
+    #[test]
+    fn far_memory_comes_in_modules() {
+        let mut machine = machine();
+        assert!(!words(&machine, "").contains("pc-dimm"));
+        machine.far_memory = vec![(0x4_0000_0000, 128), (0xff_f800_0000, 128)];
+        let words = words(&machine, "");
+        assert!(words.contains("-m 1G,slots=2,maxmem=1021G"));
+        assert!(words.contains("id=far1,size=128M,reserve=off"));
+        assert!(words.contains("pc-dimm,memdev=far1,addr=0xfff8000000"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Starts the emulator, follows the report of a payload, and says how it ended.
 
 mod bench;
+mod boot_matrix;
 mod cli;
 mod command_line;
 mod commands;

@@ -225,17 +225,26 @@ fn a_test_that_does_not_exist_is_wrong_use() {
 fn bench_writes_its_file_only_when_it_has_come_to_its_end() {
     let figures = "echo 'ns-host: bench RMI_VERSION 500'";
     let done = "echo 'ns-host: done 0 passed, 0 failed, 0 skipped'";
-    let boots = "for cpu in 0 1; do echo \"el3: RMM booted on CPU $cpu in 70$cpu ticks\"; done";
-    let good = Bench::new(&format!("{boots}\n{figures}\n{done}"));
+    let boots = r#"
+case "$*" in
+*5G*) ticks=1404 ;;
+*cpus=512*) ticks=2022 ;;
+*) ticks=1000 ;;
+esac
+echo "el3: the RMM's boot on CPU 0 took $ticks ticks"
+echo "el3: the RMM's boot on CPU 1 took 70 ticks"
+"#;
+    let good = Bench::new(&format!("{boots}{figures}\n{done}"));
     let output = good.run("bench", &["--out", "out/bench.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(good.path("out/bench.json")).unwrap()).unwrap();
     let expected = serde_json::json!([
         {"op": "RMI_VERSION", "instructions": 500},
-        {"op": "COLD_BOOT_1GIB", "instructions": 700},
-        {"op": "COLD_BOOT_PER_GIB", "instructions": 0},
-        {"op": "WARM_BOOT", "instructions": 701},
+        {"op": "COLD_BOOT_1GIB", "instructions": 1000},
+        {"op": "COLD_BOOT_PER_GIB", "instructions": 101},
+        {"op": "COLD_BOOT_PER_CPU", "instructions": 2},
+        {"op": "WARM_BOOT", "instructions": 70},
     ]);
     assert_eq!(json, expected);
     assert!(stdout(&output).contains("1123"));
@@ -257,6 +266,11 @@ fn bench_writes_its_file_only_when_it_has_come_to_its_end() {
         stderr(&output)
     );
     assert!(!broken.path("out/bench.json").exists());
+    // Figures of calls are none of boots.
+    let silent = Bench::new(&format!("{figures}\n{done}"));
+    let output = silent.run("bench", &["--out", "out/bench.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!silent.path("out/bench.json").exists());
 }
 
 #[test]

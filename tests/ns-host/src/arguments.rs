@@ -40,6 +40,9 @@ pub struct Arguments<'a> {
     pub calls: u64,
     /// What goes wrong on purpose; then the tests are those of the family `parked`.
     pub fault: Option<InjectedFault>,
+    /// The memory that the RMM has been told of: base and size of each bank, or `none`; without it,
+    /// all memory of the machine.
+    pub banks: Option<&'a str>,
     /// What a Realm is to show evidence over.
     pub challenge: Option<[u8; CHALLENGE_SIZE]>,
 }
@@ -69,7 +72,7 @@ impl fmt::Display for BadWord<'_> {
         write!(f, "command line: '{}' ", self.word)?;
         f.write_str(match self.reason {
             Reason::Unknown => {
-                "is unknown; there are mode=test|bench|scaling|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate, challenge=HEX of 64 bytes"
+                "is unknown; there are mode=test|bench|scaling|demo|list, only=PATTERN[,PATTERN...], skip=PATTERN[,PATTERN...], calls=NUMBER, fault=refuse-undelegate, banks=none|BASE+SIZE[,BASE+SIZE...], challenge=HEX of 64 bytes"
             }
             Reason::Twice => "is there twice",
             Reason::BadValue => "has a value that cannot be used",
@@ -88,7 +91,7 @@ impl<'a> Arguments<'a> {
     /// The first word that cannot be used.
     pub fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
         let (mut mode, mut only, mut skip, mut calls) = (None, None, None, None);
-        let (mut fault, mut challenge) = (None, None);
+        let (mut fault, mut banks, mut challenge) = (None, None, None);
         for word in line.split_ascii_whitespace() {
             let bad = |reason| BadWord { word, reason };
             let Some((name, value)) = word.split_once('=') else {
@@ -121,6 +124,12 @@ impl<'a> Arguments<'a> {
                     "refuse-undelegate" => fault.replace(InjectedFault::RefuseUndelegate).is_some(),
                     _ => return Err(bad(Reason::BadValue)),
                 },
+                "banks" => {
+                    if value != "none" && value.split(',').any(|text| bank(text).is_none()) {
+                        return Err(bad(Reason::BadValue));
+                    }
+                    banks.replace(value).is_some()
+                }
                 "challenge" => match bytes(value) {
                     Some(bytes) => challenge.replace(bytes).is_some(),
                     None => return Err(bad(Reason::BadValue)),
@@ -137,8 +146,14 @@ impl<'a> Arguments<'a> {
             skip,
             calls: calls.unwrap_or(20_000),
             fault,
+            banks,
             challenge,
         })
+    }
+
+    /// The banks that the RMM has been told of, if the command line says so.
+    pub fn banks(&self) -> Option<impl Iterator<Item = (u64, u64)> + use<'a>> {
+        self.banks.map(|list| list.split(',').filter_map(bank))
     }
 
     /// Whether the test of this name can run in this machine: those of a fault run with it only,
@@ -165,6 +180,18 @@ impl<'a> Arguments<'a> {
             .flat_map(|list| list.split(','))
             .find(|pattern| !names.clone().any(|name| matches(pattern, name)))
     }
+}
+
+/// Base and size of a bank, both in hexadecimal with `0x`.
+fn bank(text: &str) -> Option<(u64, u64)> {
+    let number = |text: &str| {
+        let digits = text.strip_prefix("0x")?;
+        // The standard library would take a sign, too.
+        let is_number = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        u64::from_str_radix(digits, 16).ok().filter(|_| is_number)
+    };
+    let (base, size) = text.split_once('+')?;
+    Some((number(base)?, number(size)?))
 }
 
 /// Bytes in hexadecimal.
@@ -282,6 +309,23 @@ mod tests {
     }
 
     #[test]
+    fn banks_are_those_of_the_manifest() {
+        let banks = |line| {
+            let banks = Arguments::parse(line).unwrap().banks();
+            banks.map(|banks| banks.collect::<std::vec::Vec<_>>())
+        };
+        assert_eq!(banks(""), None);
+        assert_eq!(banks("banks=none"), Some(std::vec![]));
+        assert_eq!(
+            banks("banks=0x40000000+0x10000000,0xfff8000000+0x8000000"),
+            Some(std::vec![
+                (0x4000_0000, 0x1000_0000),
+                (0xff_f800_0000, 0x800_0000)
+            ])
+        );
+    }
+
+    #[test]
     fn bad_words_are_named() {
         for (line, word, reason) in [
             ("mode=test verbose", "verbose", Reason::Unknown),
@@ -294,6 +338,10 @@ mod tests {
             ("skip=a*b", "skip=a*b", Reason::BadValue),
             ("fault=", "fault=", Reason::BadValue),
             ("fault=none", "fault=none", Reason::BadValue),
+            ("banks=", "banks=", Reason::BadValue),
+            ("banks=0x1000", "banks=0x1000", Reason::BadValue),
+            ("banks=0x1000+0x+1", "banks=0x1000+0x+1", Reason::BadValue),
+            ("banks=none,none", "banks=none,none", Reason::BadValue),
             ("calls=0", "calls=0", Reason::BadValue),
             ("calls=-1", "calls=-1", Reason::BadValue),
             ("calls=10000001", "calls=10000001", Reason::BadValue),

@@ -11,7 +11,7 @@ use dtoolkit::{Node, Property, ToCellInt};
 use crate::memory::Range;
 
 /// Most CPUs that this program uses; `image.ld` and the window in `paging.rs` agree.
-pub(crate) const MAX_CPUS: usize = 8;
+pub(crate) const MAX_CPUS: usize = 64;
 
 /// A carve-out that the normal world must stay out of, by the name of its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

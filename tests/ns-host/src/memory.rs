@@ -42,6 +42,11 @@ impl Range {
         self.size
     }
 
+    /// Whether an address is inside.
+    pub(crate) const fn contains(&self, address: u64) -> bool {
+        self.start <= address && address < self.end()
+    }
+
     /// The last granule that starts in the range.
     pub(crate) const fn last_granule(&self) -> u64 {
         self.end().saturating_sub(1) & !(GRANULE - 1)

@@ -19,8 +19,8 @@ pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
 
 /// Where the image is linked; `image.ld` agrees.
 const IMAGE_BASE: u64 = 0xffff_ff80_0000_0000;
-/// Where the window is mapped: entry 8 of the level 2 table in `asm/boot.S`.
-const WINDOW_BASE: u64 = IMAGE_BASE + (8 << 21);
+/// Where the window is mapped: entry 40 of the level 2 table in `asm/boot.S`.
+const WINDOW_BASE: u64 = IMAGE_BASE + (40 << 21);
 
 const GIGABYTE: u64 = 1 << 30;
 const TABLE: u64 = 0b11;

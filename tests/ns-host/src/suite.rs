@@ -1,5 +1,6 @@
 //! The tests by name, and how they are run.
 
+mod boot;
 mod canary;
 mod data;
 mod dispatch;
@@ -24,6 +25,7 @@ mod ripas;
 mod rsi;
 mod rtt;
 mod run_races;
+mod statistics;
 mod stress;
 mod unprotected;
 mod version;

@@ -7,8 +7,8 @@
 .arch armv8.5-a
 
 .set PAGE_TABLE,   0x003
-.set IMAGE_TABLES, 8             // of level 3, 2 MiB each
-.set SLOT_INDEX,   8             // of level 2: the window of `paging.rs`
+.set IMAGE_TABLES, 40            // of level 3, 2 MiB each
+.set SLOT_INDEX,   40            // of level 2: the window of `paging.rs`
 // Access flag, inner shareable, attribute 0 (write-back), and
 .set ATTRIBUTES,   0x703
 .set READ_EXECUTE, 0x0040000000000080    // read-only, not for EL0

@@ -3,9 +3,9 @@
 use ns_host::arguments::Arguments;
 
 use super::{
-    Host, canary, data, dispatch, evidence, exit, features, granule, hostile, isolation, parked,
-    psci, realm, realm_cpu, realm_psci, realm_stress, rec, rec_enter, registers, ripas, rsi, rtt,
-    run_races, stress, unprotected, version,
+    Host, boot, canary, data, dispatch, evidence, exit, features, granule, hostile, isolation,
+    parked, psci, realm, realm_cpu, realm_psci, realm_stress, rec, rec_enter, registers, ripas,
+    rsi, rtt, run_races, statistics, stress, unprotected, version,
 };
 use crate::outcome::Outcome;
 
@@ -62,6 +62,14 @@ tests! {
     "granule/failure-changes-nothing", limit seconds!(10), cpus 1, granule::failure_changes_nothing;
     "granule/vector-hint", limit seconds!(10), cpus 1, granule::vector_hint;
     "granule/from-cpu-to-cpu", limit seconds!(10), cpus 2, granule::from_cpu_to_cpu;
+    "boot/tracked-memory", limit seconds!(10), cpus 1, boot::tracked_memory;
+    "statistics/described", limit seconds!(10), cpus 1, statistics::described;
+    "statistics/boots", limit seconds!(10), cpus 1, statistics::boots;
+    "statistics/another-boot", limit seconds!(60), cpus 2, statistics::another_boot;
+    "statistics/commands-on-every-cpu", limit seconds!(20), cpus 1, statistics::commands_on_every_cpu;
+    "statistics/life-of-a-realm", limit seconds!(30), cpus 1, statistics::life_of_a_realm;
+    "statistics/failures", limit seconds!(10), cpus 1, statistics::failures;
+    "statistics/any-question", limit seconds!(30), cpus 1, statistics::any_question;
     "dispatch/unknown-commands", limit seconds!(20), cpus 1, dispatch::unknown_commands;
     "dispatch/services-for-the-rmm", limit seconds!(10), cpus 1, dispatch::services_for_the_rmm;
     "dispatch/realm-services", limit seconds!(10), cpus 1, dispatch::realm_services;
