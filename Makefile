@@ -70,6 +70,10 @@ test-host: setup-build ## Unit tests, format and lints on this machine
 test-qemu: setup-build ## The tests of EL3 and RMM in QEMU, on all machine sizes
 	@tools/test.sh qemu
 
+.PHONY: boot-matrix
+boot-matrix: setup-build ## Boot the RMM from manifests of all versions and shapes, and wrong ones
+	@tools/test.sh boot-matrix-all
+
 .PHONY: test-many-cpus
 test-many-cpus: setup-build ## Boot the RMM on 64 CPUs and call it from each of them (minutes)
 	@tools/test.sh ns-host-64-cpus

@@ -5,7 +5,7 @@
 #
 # Parts: host lint probe boot-matrix ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib
 #        ns-host-64-gib stress parked evidence linux realm-linux kernels fvp reproducible; `qemu` stands
-#        for those from probe to evidence. ns-host-64-cpus, which takes minutes, is in none of these.
+#        for those from probe to evidence. Long, and in none of these: boot-matrix-all ns-host-64-cpus.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,11 +62,18 @@ part_probe() {
     qemu_test probe --speaker el3-probe --rmm target/payloads/el3-probe.img --smp 2 --memory 1G
 }
 
-# The RMM boots from manifests and registers of all kinds, or says what is wrong with them.
-part_boot-matrix() {
-    "$emulator" boot-matrix --memory 1G --label boot-matrix --record "$results/boot-matrix.json" ||
-        true
+# The RMM boots from manifests and registers of all kinds, or says what is wrong with them: with the
+# oldest and the newest manifest here, with all of them in the long part.
+boot_matrix() {
+    local label=$1
+    shift
+    "$emulator" boot-matrix --memory 1G --label "$label" --record "$results/$label.json" "$@" || true
 }
+part_boot-matrix() {
+    boot_matrix boot-matrix --only 'manifest-0.1/*,manifest-0.5/*,version/*,cpus/*,console/*,memory/*' \
+        --only 'registers/*,dram/*,page/*'
+}
+part_boot-matrix-all() { boot_matrix boot-matrix-all; }
 
 every_cpu=version/every-cpu,features/every-cpu,boot/tracked-memory,isolation/every-cpu
 every_cpu+=,psci/all-cpus-start,stress/every-cpu-its-own-granule,statistics/described
@@ -199,7 +206,7 @@ for part in "$@"; do
     case "$part" in
     all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels fvp reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | boot-matrix | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
+    host | lint | probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -221,7 +228,7 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" boot-matrix "* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
+*" probe "* | *" boot-matrix"* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
 esac
 case " ${parts[*]} " in
 *" realm-linux "*) make host-image || built= ;;
@@ -236,7 +243,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | boot-matrix | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
+    probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images could not be built"
