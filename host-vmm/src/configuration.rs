@@ -13,8 +13,8 @@ mod numbers;
 mod realm;
 
 pub use devices::{
-    ConsoleEnd, Disk, GuestCid, InterfaceName, MacAddress, NOT_BUILT, Net, Rng, Unbuilt,
-    VirtioDevice, Vsock,
+    ConsoleEnd, Descriptor, Disk, GuestCid, InterfaceName, MacAddress, NOT_BUILT, Net, Rng,
+    TapSource, Unbuilt, VirtioDevice, Vsock,
 };
 pub use name::MachineName;
 pub use numbers::{CpuCount, MemorySize};
@@ -103,13 +103,11 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError::NotBuilt`], [`ConfigurationError::TooManyDevices`] and
-    /// [`ConfigurationError::OneTerminal`].
+    /// [`ConfigurationError::NotBuilt`], [`ConfigurationError::TooManyDevices`],
+    /// [`ConfigurationError::TapTwice`] and [`ConfigurationError::OneTerminal`].
     pub fn check(&self) -> Result<(), ConfigurationError> {
         let wanted = [
-            (Unbuilt::Net, !self.nets.is_empty()),
             (Unbuilt::Vsock, !self.vsocks.is_empty()),
-            (Unbuilt::Rng, self.rng.is_some()),
             (
                 Unbuilt::DirectAccess,
                 self.disks.iter().any(|disk| disk.direct),
@@ -122,6 +120,11 @@ impl Configuration {
         }
         if self.virtio_devices().count() > VIRTIO_SLOTS {
             return Err(ConfigurationError::TooManyDevices);
+        }
+        for (number, net) in self.nets.iter().enumerate() {
+            if self.nets[..number].iter().any(|other| other.tap == net.tap) {
+                return Err(ConfigurationError::TapTwice);
+            }
         }
         let ends = self.consoles.iter().chain([&self.serial]);
         if ends.filter(|end| **end == ConsoleEnd::Terminal).count() > 1 {
@@ -207,6 +210,15 @@ pub enum ConfigurationError {
     /// No name of an interface.
     #[error("not the name of a network interface: 1 to 15 letters, digits, dots and dashes")]
     InterfaceName,
+    /// No number of a descriptor.
+    #[error("the descriptor of an opened tap interface is a number from 3 to 2147483647")]
+    Descriptor,
+    /// A network interface without its other end, or with two.
+    #[error("a network interface needs either tap or fd")]
+    TapOrDescriptor,
+    /// Two network interfaces with one other end.
+    #[error("each network interface needs a tap interface of its own")]
+    TapTwice,
     /// No address of an interface.
     #[error("not the address of one network interface: write it as 52:54:00:12:34:56")]
     MacAddress,

@@ -146,6 +146,9 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Machine(MachineError::Vcpu { .. }) => Exit::GuestFailed,
+            Self::Machine(MachineError::Net { error, .. }) if !error.is_the_hosts() => {
+                Exit::Unusable
+            }
             Self::Machine(MachineError::Disk { .. } | MachineError::Console { .. }) => {
                 Exit::Unusable
             }

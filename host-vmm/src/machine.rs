@@ -8,12 +8,13 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::backend::{self, BackendError};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, TapSource};
 use crate::devices::bus::Overlap;
 use crate::error::Ending;
 use crate::life::{Life, Phase};
 use crate::load::Prepared;
 use crate::sys::signal::Endings;
+use crate::sys::tap::TapError;
 use crate::vcpu::VcpuError;
 
 pub(crate) mod control;
@@ -49,6 +50,14 @@ pub enum MachineError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// A network interface's other end cannot be had.
+    #[error("network interface {tap}: {error}")]
+    Net {
+        /// The tap interface.
+        tap: TapSource,
+        /// Why.
+        error: TapError,
     },
     /// Standard input or output cannot be used.
     #[error("the terminal: {0}")]

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::configuration::{
-    Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, InterfaceName, MacAddress, MachineName,
-    MemorySize, OnReset,
+    Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, MacAddress, MachineName, MemorySize,
+    OnReset, TapSource,
 };
 
 mod effective;
@@ -184,7 +184,7 @@ pub struct BlockSettings {
 #[derive(Debug)]
 pub struct NetSettings {
     /// Its tap interface.
-    pub tap: Setting<InterfaceName>,
+    pub tap: Setting<TapSource>,
     /// The guest's address.
     pub mac: Option<Setting<MacAddress>>,
 }

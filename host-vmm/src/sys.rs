@@ -8,5 +8,6 @@ pub mod kvm;
 pub mod memory;
 pub mod signal;
 pub mod socket;
+pub mod tap;
 pub mod terminal;
 pub mod uapi;

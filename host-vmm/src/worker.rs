@@ -17,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// What a worker's [`Sources::wait`] says when it is to end.
 const END: u64 = u64::MAX;
+/// What it says when there is something from where a device gets what it has for its driver.
+const SOURCE: u64 = u64::MAX - 1;
 const MOST_EVENTS: usize = 16;
 
 /// A thread, which ends when this is dropped.
@@ -58,7 +60,13 @@ impl Worker {
         for (index, notifier) in device.notifiers().iter().enumerate() {
             queues.push((index, notifier.try_clone()?));
         }
+        let source = device.source()?;
         Self::start(name, move |sources| {
+            if let Some(source) = &source
+                && let Err(error) = sources.add_edges(source, SOURCE)
+            {
+                tracing::error!("a device does not hear of what comes for it: {error}");
+            }
             for (index, notifier) in &queues {
                 // Only a lack of the host's memory keeps a descriptor out.
                 if let Err(error) = sources.add(notifier, *index as u64) {
@@ -72,6 +80,8 @@ impl Worker {
                         // It was written to, or another event of this round has emptied it.
                         let _ = notifier.read();
                         device.serve(*index);
+                    } else if number == SOURCE {
+                        device.attend();
                     }
                 }
             }
@@ -112,6 +122,18 @@ impl Sources {
     /// If it cannot be waited for, as is so with files (`PermissionDenied`).
     pub fn add(&mut self, source: &impl AsRawFd, number: u64) -> io::Result<()> {
         self.add_number(source.as_raw_fd(), number)
+    }
+
+    /// Waits for something to become readable, too: what can be read already is told once, and
+    /// then only what comes. It must stay open until it is removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sources::add`].
+    pub fn add_edges(&mut self, source: &impl AsRawFd, number: u64) -> io::Result<()> {
+        let event = EpollEvent::new(EventSet::IN | EventSet::EDGE_TRIGGERED, number);
+        self.epoll
+            .ctl(ControlOperation::Add, source.as_raw_fd(), event)
     }
 
     fn add_number(&mut self, descriptor: RawFd, number: u64) -> io::Result<()> {

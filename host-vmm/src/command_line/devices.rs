@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::configuration::{Disk, Net, Vsock};
+use crate::configuration::{Disk, Net, TapSource, Vsock};
 
 /// `PATH`, with `,readonly` and `,direct` behind it.
 pub(super) fn disk(text: &OsStr) -> Disk {
@@ -28,20 +28,26 @@ pub(super) fn disk(text: &OsStr) -> Disk {
     }
 }
 
-/// `tap=NAME[,mac=ADDRESS]`.
+/// `tap=NAME[,mac=ADDRESS]`, or with `fd=NUMBER`.
 pub(super) fn net(text: &str) -> Result<Net, String> {
-    let wrong = || "write tap=NAME or tap=NAME,mac=ADDRESS".to_owned();
-    let (mut tap, mut mac) = (None, None);
+    let wrong = || "write tap=NAME or fd=NUMBER, and ,mac=ADDRESS if you like".to_owned();
+    let (mut tap, mut descriptor, mut mac) = (None, None, None);
     for part in text.split(',') {
         match part.split_once('=') {
             Some(("tap", name)) if tap.is_none() => tap = Some(name),
+            Some(("fd", number)) if descriptor.is_none() => descriptor = Some(number),
             Some(("mac", address)) if mac.is_none() => mac = Some(address),
             _ => return Err(wrong()),
         }
     }
     let mac = mac.map(str::parse).transpose();
+    let tap = match (tap, descriptor) {
+        (Some(name), None) => name.parse().map(TapSource::Name),
+        (None, Some(number)) => number.parse().map(TapSource::Descriptor),
+        _ => return Err(wrong()),
+    };
     Ok(Net {
-        tap: (tap.ok_or_else(wrong)?.parse()).map_err(|error| format!("{error}"))?,
+        tap: tap.map_err(|error| format!("{error}"))?,
         mac: mac.map_err(|error| format!("{error}"))?,
     })
 }

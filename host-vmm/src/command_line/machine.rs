@@ -60,12 +60,12 @@ pub struct MachineArguments {
         value_parser = OsStringValueParser::new().map(|text| devices::disk(&text))
     )]
     pub disks: Vec<Disk>,
-    /// A network interface by a tap interface of the host; can be given several times
+    /// A network interface by a tap interface of the host, which is there already, or by the
+    /// descriptor of one that somebody else has opened (fd=NUMBER); can be given several times
     #[arg(
         long = "net",
         value_name = "tap=NAME[,mac=ADDRESS]",
-        value_parser = devices::net,
-        hide = true
+        value_parser = devices::net
     )]
     pub nets: Vec<Net>,
     /// Sockets between guest and host, by a Unix socket
@@ -76,8 +76,8 @@ pub struct MachineArguments {
         hide = true
     )]
     pub vsocks: Vec<Vsock>,
-    /// A device for random numbers
-    #[arg(long, hide = true)]
+    /// A device for random numbers of the host's kernel
+    #[arg(long)]
     pub rng: bool,
     /// Where the serial port goes: terminal, none or file=PATH [default: terminal, unless the
     /// virtio console is there]

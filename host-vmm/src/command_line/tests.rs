@@ -164,6 +164,8 @@ fn values_that_are_none() {
         &["--net", "mac=52:54:00:12:34:56"],
         &["--net", "tap=a,tap=b"],
         &["--net", "tap=a,mac=52"],
+        &["--net", "tap=a,fd=3"],
+        &["--net", "fd=2"],
         &["--vsock", "cid=3"],
         &["--vsock", "cid=2,socket=s"],
         &["--vsock", "cid=3,socket="],
@@ -199,11 +201,36 @@ fn there_are_as_many_devices_as_slots() {
 }
 
 #[test]
+fn network_interfaces() {
+    let machine = configuration(&[
+        "--net",
+        "tap=tap0",
+        "--net",
+        "mac=52:54:00:12:34:56,fd=9",
+        "--name",
+        "web",
+        "--rng",
+    ]);
+    let [one, two] = <[_; 2]>::try_from(machine.nets).unwrap();
+    assert_eq!(one.tap.to_string(), "tap0");
+    assert_eq!(two.tap.to_string(), "descriptor 9");
+    assert_ne!(one.address(&machine.name, 0), one.address(&machine.name, 1));
+    assert_eq!(
+        two.address(&machine.name, 1).to_string(),
+        "52:54:00:12:34:56"
+    );
+    assert!(machine.rng.is_some());
+    for end in ["tap=a", "fd=3"] {
+        let error = refused(&["--net", end, "--net", "tap=b", "--net", end]);
+        let error = matches!(error, Error::Configuration(ConfigurationError::TapTwice));
+        assert!(error, "{end}");
+    }
+}
+
+#[test]
 fn what_is_not_built_is_refused() {
     for line in [
-        &["--net", "tap=tap0,mac=52:54:00:12:34:56"][..],
-        &["--vsock", "cid=3,socket=a,b"],
-        &["--rng"],
+        &["--vsock", "cid=3,socket=a,b"][..],
         &["--disk", "d,direct,readonly"],
     ] {
         let text = refused(line).to_string();

@@ -4,26 +4,19 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::ConfigurationError;
+use sha2::{Digest as _, Sha256};
+
+use super::{ConfigurationError, MachineName};
 
 /// Devices and options that are described here and that this version has no code for: they are
 /// refused, and not left out. Whoever builds one takes it off this list.
-pub const NOT_BUILT: &[Unbuilt] = &[
-    Unbuilt::Net,
-    Unbuilt::Vsock,
-    Unbuilt::Rng,
-    Unbuilt::DirectAccess,
-];
+pub const NOT_BUILT: &[Unbuilt] = &[Unbuilt::Vsock, Unbuilt::DirectAccess];
 
 /// What can be missing of devices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unbuilt {
-    /// Network interfaces.
-    Net,
     /// Sockets between guest and host.
     Vsock,
-    /// Random numbers.
-    Rng,
     /// Disks that are accessed without the host's page cache.
     DirectAccess,
 }
@@ -31,9 +24,7 @@ pub enum Unbuilt {
 impl fmt::Display for Unbuilt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Net => "network interfaces",
             Self::Vsock => "sockets between guest and host (vsock)",
-            Self::Rng => "a device for random numbers",
             Self::DirectAccess => "direct access to disks",
         })
     }
@@ -106,10 +97,58 @@ pub struct Disk {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Net {
     /// The tap interface.
-    pub tap: InterfaceName,
-    /// The guest's address; `None` is one that follows from the machine's name and the device's
-    /// number.
+    pub tap: TapSource,
+    /// The guest's address; `None` is one that follows from the machine's name, the tap interface
+    /// and the device's number.
     pub mac: Option<MacAddress>,
+}
+
+impl Net {
+    /// The guest's address, of the machine's interface of this number.
+    pub fn address(&self, machine: &MachineName, number: usize) -> MacAddress {
+        self.mac
+            .unwrap_or_else(|| MacAddress::derived(machine, &self.tap, number))
+    }
+}
+
+/// Where a tap interface comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TapSource {
+    /// It is there, and is opened by its name.
+    Name(InterfaceName),
+    /// Somebody else has opened it, and this process got its descriptor.
+    Descriptor(Descriptor),
+}
+
+impl fmt::Display for TapSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Descriptor(number) => write!(f, "descriptor {}", number.get()),
+        }
+    }
+}
+
+/// A descriptor that this process got at its start: 3 to 2³¹ − 1. Those below are the standard
+/// streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Descriptor(u32);
+
+impl Descriptor {
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for Descriptor {
+    type Err = ConfigurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().ok();
+        let number = number.filter(|number| (3..=i32::MAX.unsigned_abs()).contains(number));
+        number.map(Self).ok_or(ConfigurationError::Descriptor)
+    }
 }
 
 /// Sockets between guest and host. Connections of the host come in by a Unix socket, those of the
@@ -166,6 +205,17 @@ impl MacAddress {
     /// Its bytes.
     pub const fn bytes(self) -> [u8; 6] {
         self.0
+    }
+
+    /// One that nobody else has by right, always the same for the same machine, interface of the
+    /// host and number.
+    fn derived(machine: &MachineName, tap: &TapSource, number: usize) -> Self {
+        let digest = Sha256::digest(format!("{machine}/{tap}/{number}"));
+        let mut bytes = [0; 6];
+        bytes.copy_from_slice(&digest[..6]);
+        // Administered locally, and of one interface.
+        bytes[0] = bytes[0] & !1 | 2;
+        Self(bytes)
     }
 }
 
@@ -250,6 +300,16 @@ mod tests {
         let address = parse("52:54:00:0A:bc:01").unwrap();
         assert_eq!(address.bytes(), [0x52, 0x54, 0, 0x0a, 0xbc, 1]);
         assert_eq!(address.to_string(), "52:54:00:0a:bc:01");
+        let name = |text: &str| text.parse::<MachineName>().unwrap();
+        let tap = |text: &str| TapSource::Name(text.parse().unwrap());
+        let derived = MacAddress::derived(&name("web"), &tap("a"), 0);
+        assert_eq!(derived, MacAddress::derived(&name("web"), &tap("a"), 0));
+        assert_eq!(derived.to_string().parse(), Ok(derived));
+        assert_eq!(derived.bytes()[0] & 3, 2);
+        for (machine, end, number) in [("web", "a", 1), ("web1", "a", 0), ("web", "b", 0)] {
+            let other = MacAddress::derived(&name(machine), &tap(end), number);
+            assert_ne!(derived, other);
+        }
         for text in [
             "",
             "00:00:00:00:00:00",
@@ -261,6 +321,16 @@ mod tests {
             "+2:54:00:0a:bc:01",
         ] {
             assert_eq!(parse(text), Err(ConfigurationError::MacAddress), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_descriptors() {
+        let parse = |text: &str| text.parse().map(Descriptor::get);
+        assert_eq!(parse("3"), Ok(3));
+        assert_eq!(parse("2147483647"), Ok(0x7fff_ffff));
+        for text in ["", "2", "2147483648", "-3", "x"] {
+            assert_eq!(parse(text), Err(ConfigurationError::Descriptor), "{text}");
         }
     }
 

@@ -3,12 +3,17 @@
 pub mod block;
 pub mod console;
 pub mod mmio;
+pub mod net;
+pub mod rng;
 
 pub use mmio::VirtioMmio;
 
+use std::os::fd::BorrowedFd;
+
+use thiserror::Error;
 use virtio_bindings::bindings::virtio_config::{VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_VERSION_1};
 use virtio_bindings::bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
-use virtio_queue::DescriptorChain;
+use virtio_queue::{DescriptorChain, Reader, Writer};
 use vm_memory::GuestMemoryMmap;
 
 /// What every device offers. Access through the platform makes the driver use the kernel's DMA
@@ -21,6 +26,23 @@ pub const NEEDED_FEATURES: u64 = 1 << VIRTIO_F_VERSION_1 | 1 << VIRTIO_F_ACCESS_
 
 /// Buffers that a driver has made available together.
 pub type Chain<'a> = DescriptorChain<&'a GuestMemoryMmap>;
+
+/// What a driver must not do with the chains of a queue. Its device stops until it is reset.
+#[derive(Clone, Copy, PartialEq, Eq, Error, Debug)]
+pub enum Misuse {
+    /// Private memory, for instance.
+    #[error("a buffer is outside of the memory that the guest shares")]
+    Outside,
+    /// Virtio 1.2, section 2.7.5.3.1.
+    #[error("a chain has more buffers than the queue")]
+    TooManyBuffers,
+    /// No room for what the device has to say at least.
+    #[error("a chain has no room for the answer")]
+    NoAnswer,
+    /// Not what a request begins with.
+    #[error("a chain is shorter than what it must begin with")]
+    TooShort,
+}
 
 /// A device behind the registers of [`VirtioMmio`].
 ///
@@ -38,16 +60,53 @@ pub trait VirtioDevice: Send + 'static {
     /// Fills `data` from the configuration space; zeroes where there is none.
     fn read_configuration(&self, offset: u64, data: &mut [u8]);
 
+    /// The driver has accepted these features, and uses the queues from now on.
+    fn start(&mut self, _features: u64) {}
+
     /// Whether it can use a chain of this queue now.
-    fn wants(&self, _queue: usize) -> bool {
+    fn wants(&mut self, _queue: usize) -> bool {
         true
     }
 
     /// Uses a chain, and says how many bytes of it were written.
-    fn serve(&mut self, queue: usize, memory: &GuestMemoryMmap, chain: Chain<'_>) -> u32;
+    ///
+    /// # Errors
+    ///
+    /// What the driver has done wrong. The chain is not used then.
+    fn serve(
+        &mut self,
+        queue: usize,
+        memory: &GuestMemoryMmap,
+        chain: Chain<'_>,
+    ) -> Result<u32, Misuse>;
+
+    /// Something that [`VirtioDevice::attend`] is called for when it can be read, and once only
+    /// until there is more to read.
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Takes notice of what has come from its source.
+    fn attend(&mut self) {}
+
+    /// Whether this queue has to be served although its driver has not asked for it: what the
+    /// device got elsewhere has to go there. Asked after each change.
+    fn is_due(&self, _queue: usize) -> bool {
+        false
+    }
 
     /// Forgets what the driver has said.
     fn reset(&mut self) {}
+}
+
+/// What the device reads of a chain.
+fn reader<'a>(memory: &'a GuestMemoryMmap, chain: Chain<'a>) -> Result<Reader<'a>, Misuse> {
+    Reader::new(memory, chain).map_err(|_| Misuse::Outside)
+}
+
+/// What the device writes of a chain.
+fn writer<'a>(memory: &'a GuestMemoryMmap, chain: Chain<'a>) -> Result<Writer<'a>, Misuse> {
+    Writer::new(memory, chain).map_err(|_| Misuse::Outside)
 }
 
 /// Copies from a configuration space.

@@ -9,14 +9,19 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::MachineError;
 use super::control::Control;
 use crate::backend::{BackendError, VirtualMachine};
-use crate::configuration::{Configuration, ConsoleEnd, Disk, Unbuilt, VirtioDevice};
+use crate::configuration::{
+    self, Configuration, ConsoleEnd, Disk, TapSource, Unbuilt, VirtioDevice,
+};
 use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
 use crate::devices::virtio::block::Block;
 use crate::devices::virtio::console::Console;
+use crate::devices::virtio::net::Net;
+use crate::devices::virtio::rng::Rng;
 use crate::devices::virtio::{self, VirtioMmio};
 use crate::devices::{Bus, InterruptLine};
 use crate::layout::{Device, Layout, SERIAL, Spi};
 use crate::sys::memory::Ram;
+use crate::sys::tap::Tap;
 use crate::terminal::{Input, Output};
 use crate::worker::Worker;
 
@@ -53,9 +58,16 @@ impl Devices {
                 VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
                 VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram, control)?,
                 // The configuration has been refused before.
-                VirtioDevice::Net(_) => return Err(not_built(Unbuilt::Net)),
+                VirtioDevice::Net(net) => {
+                    let name = format!("net {slot}");
+                    let net = open_net(configuration, net)?;
+                    devices.add_virtio(&name, net, place, ram, control)?;
+                }
                 VirtioDevice::Vsock(_) => return Err(not_built(Unbuilt::Vsock)),
-                VirtioDevice::Rng(_) => return Err(not_built(Unbuilt::Rng)),
+                VirtioDevice::Rng(_) => {
+                    let name = format!("random numbers {slot}");
+                    devices.add_virtio(&name, Rng::default(), place, ram, control)?;
+                }
             }
         }
         Ok(devices)
@@ -149,6 +161,24 @@ impl Devices {
         let input = Input::standard(sink, room, leave).map_err(MachineError::Terminal)?;
         Ok(Some(input))
     }
+}
+
+/// A network interface of a configuration.
+fn open_net(
+    configuration: &Configuration,
+    net: &configuration::Net,
+) -> Result<Net<Tap>, MachineError> {
+    let tap = match &net.tap {
+        TapSource::Name(name) => Tap::open(name),
+        TapSource::Descriptor(number) => Tap::inherit(*number),
+    };
+    let tap = tap.map_err(|error| MachineError::Net {
+        tap: net.tap.clone(),
+        error,
+    })?;
+    let number = configuration.nets.iter().position(|other| other == net);
+    let address = net.address(&configuration.name, number.unwrap_or(0));
+    Ok(Net::new(tap, address))
 }
 
 fn not_built(what: Unbuilt) -> MachineError {

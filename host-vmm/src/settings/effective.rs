@@ -11,7 +11,7 @@ use super::{
 };
 use crate::configuration::{
     Backend, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
-    HashAlgorithm, MachineName, MemorySize, Net, OnReset, RealmOptions, Rng,
+    HashAlgorithm, MachineName, MemorySize, Net, OnReset, RealmOptions, Rng, TapSource,
     VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
 use crate::error::{Error, OptionError};
@@ -235,7 +235,10 @@ impl DeviceSettings {
         for NetSettings { tap, mac } in self.nets {
             report.list("net");
             configuration.nets.push(Net {
-                tap: report.add("tap", tap),
+                tap: match &tap.value {
+                    TapSource::Name(_) => report.add("tap", tap),
+                    TapSource::Descriptor(_) => report.add("fd", tap),
+                },
                 mac: report.option("mac", mac),
             });
         }
@@ -246,8 +249,8 @@ impl DeviceSettings {
                 socket: report.add("socket", socket),
             });
         }
-        if self.rng.is_some_and(|setting| setting.value) {
-            report.table("rng");
+        if let Some(rng) = self.rng.filter(|setting| setting.value) {
+            report.present("rng", rng.origin);
             configuration.rng = Some(Rng);
         }
     }

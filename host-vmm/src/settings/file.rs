@@ -21,8 +21,8 @@ use super::{
     VsockSettings,
 };
 use crate::configuration::{
-    Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, InterfaceName, MacAddress, MachineName,
-    MemorySize, OnReset,
+    Backend, ConfigurationError, ConsoleEnd, CpuCount, Descriptor, GuestCid, HashAlgorithm,
+    InterfaceName, MacAddress, MachineName, MemorySize, OnReset, TapSource,
 };
 
 /// Most bytes that a file may have.
@@ -228,7 +228,7 @@ fn devices(root: &mut Table<'_>) -> Result<DeviceSettings, FileError> {
     }
     for mut table in root.tables("net")? {
         devices.nets.push(NetSettings {
-            tap: table.need("tap")?,
+            tap: tap(&mut table)?,
             mac: table.get("mac")?,
         });
         table.finish()?;
@@ -245,6 +245,25 @@ fn devices(root: &mut Table<'_>) -> Result<DeviceSettings, FileError> {
         table.finish()?;
     }
     Ok(devices)
+}
+
+/// A tap interface, by its name or by a descriptor.
+fn tap(table: &mut Table<'_>) -> Result<Setting<TapSource>, FileError> {
+    let descriptor = table.get::<Descriptor>("fd")?;
+    let Some(Setting { value, origin }) = descriptor else {
+        let Setting { value, origin } = table.need("tap")?;
+        let value = TapSource::Name(value);
+        return Ok(Setting { value, origin });
+    };
+    if table.get::<InterfaceName>("tap")?.is_some() {
+        return Err(FileError::Value {
+            at: origin,
+            key: table.key("fd"),
+            message: ConfigurationError::TapOrDescriptor.to_string(),
+        });
+    }
+    let value = TapSource::Descriptor(value);
+    Ok(Setting { value, origin })
 }
 
 /// A file's text.
@@ -505,7 +524,7 @@ macro_rules! number {
     )*};
 }
 
-number!(MemorySize, CpuCount, GuestCid, VectorBits);
+number!(MemorySize, CpuCount, GuestCid, Descriptor, VectorBits);
 
 impl<const LEAST: u8, const MOST: u8> FileValue for Count<LEAST, MOST> {
     const EXPECTED: &'static str = "a number";

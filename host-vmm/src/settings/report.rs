@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Count, LogFormat, Origin, PersonalizationSource, Setting, VectorBits};
 use crate::configuration::{
-    Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, InterfaceName, MacAddress, MachineName,
-    MemorySize, OnReset,
+    Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, MacAddress, MachineName, MemorySize,
+    OnReset, TapSource,
 };
 
 /// A value as it is written in a file.
@@ -55,6 +55,8 @@ enum Entry {
     },
     /// A table.
     Table(&'static str),
+    /// A table without values, which says something by being there.
+    Present(&'static str, Origin),
     /// A table of a list.
     List(&'static str),
 }
@@ -126,6 +128,11 @@ impl Report {
         self.0.push(Entry::Table(name));
     }
 
+    /// A table that has no values.
+    pub(super) fn present(&mut self, name: &'static str, origin: Origin) {
+        self.0.push(Entry::Present(name, origin));
+    }
+
     /// A table of a list begins.
     pub(super) fn list(&mut self, name: &'static str) {
         self.0.push(Entry::List(name));
@@ -161,6 +168,11 @@ impl Report {
         for entry in &self.0 {
             match entry {
                 Entry::Table(name) => place = format!("{name}."),
+                Entry::Present(name, origin) => values.push(Line {
+                    key: (*name).to_owned(),
+                    value: &Shown::Truth(true),
+                    origin: json_origin(origin),
+                }),
                 Entry::List(name) => {
                     let count = counts.entry(*name).or_insert(0_usize);
                     place = format!("{name}[{count}].");
@@ -194,6 +206,7 @@ fn toml_line(entry: &Entry) -> (String, String) {
     match entry {
         Entry::Table(name) => (format!("\n[{name}]"), String::new()),
         Entry::List(name) => (format!("\n[[{name}]]"), String::new()),
+        Entry::Present(name, origin) => (format!("\n[{name}]"), origin_text(origin)),
         Entry::Value { key, value, origin } => {
             let line = match value {
                 // As TOML writes it.
@@ -201,12 +214,14 @@ fn toml_line(entry: &Entry) -> (String, String) {
                 Shown::Nothing => format!("# {key} ="),
                 value => format!("{key} = {value}"),
             };
-            // A name of a file can have anything in it.
-            let origin = origin.to_string();
-            let origin = origin.escape_debug().to_string();
-            (line, origin)
+            (line, origin_text(origin))
         }
     }
+}
+
+fn origin_text(origin: &Origin) -> String {
+    // A name of a file can have anything in it.
+    origin.to_string().escape_debug().to_string()
 }
 
 impl Show for String {
@@ -271,6 +286,15 @@ impl Show for GuestCid {
     }
 }
 
+impl Show for TapSource {
+    fn shown(&self) -> Shown {
+        match self {
+            Self::Name(name) => Shown::Text(name.to_string()),
+            Self::Descriptor(number) => Shown::Number(number.get()),
+        }
+    }
+}
+
 impl Show for VectorBits {
     fn shown(&self) -> Shown {
         Shown::Number(self.bits().into())
@@ -300,7 +324,7 @@ macro_rules! text {
     )*};
 }
 
-text!(InterfaceName, MacAddress, MachineName);
+text!(MacAddress, MachineName);
 
 /// Values that have names.
 macro_rules! name {

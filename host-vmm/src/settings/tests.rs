@@ -96,9 +96,9 @@ fn errors_name_the_place() {
             "--log: neither a level",
         ),
         (
-            "kernel = 'a'\n[[net]]\ntap = 'tap0'",
+            "kernel = 'a'\n[[vsock]]\ncid = 3\nsocket = 's'",
             &[],
-            "this version of host-vmm has no code for network interfaces",
+            "this version of host-vmm has no code for sockets",
         ),
     ] {
         let error = effective(file, line).unwrap_err();
@@ -121,6 +121,12 @@ path = 'root # image'
 read-only = true
 [[block]]
 path = '/data'
+[[net]]
+tap = 'tap0'
+[[net]]
+fd = 7
+mac = '52:54:00:12:34:56'
+[rng]
 ";
     let line = [
         "--memory", "1026M", "--name", "web", "--sve-vl", "256", "--log", "debug",

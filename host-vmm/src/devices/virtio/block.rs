@@ -16,7 +16,7 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::{Reader, Writer};
 use vm_memory::GuestMemoryMmap;
 
-use super::{Chain, VirtioDevice, read_bytes};
+use super::{Chain, Misuse, VirtioDevice, read_bytes, reader, writer};
 use crate::devices::Complaints;
 use crate::sys::file::set_blocking;
 
@@ -215,32 +215,27 @@ impl VirtioDevice for Block {
         read_bytes(&space, offset, data);
     }
 
-    fn serve(&mut self, _queue: usize, memory: &GuestMemoryMmap, chain: Chain<'_>) -> u32 {
-        let (Ok(mut reader), Ok(mut data)) = (
-            Reader::new(memory, chain.clone()),
-            Writer::new(memory, chain),
-        ) else {
-            let what = "a request has buffers outside of the memory that the guest shares";
-            self.complaints.say("a disk", what);
-            return 0;
-        };
+    fn serve(
+        &mut self,
+        _queue: usize,
+        memory: &GuestMemoryMmap,
+        chain: Chain<'_>,
+    ) -> Result<u32, Misuse> {
+        let mut reader = reader(memory, chain.clone())?;
+        let mut data = writer(memory, chain)?;
         // The last byte that the device writes is the status.
-        let Some(mut status) = data
+        let mut status = data
             .available_bytes()
             .checked_sub(1)
             .and_then(|bytes| data.split_at(bytes).ok())
-        else {
-            let what = "a request has no room for the status";
-            self.complaints.say("a disk", what);
-            return 0;
-        };
+            .ok_or(Misuse::NoAnswer)?;
         let (written, code) = match self.execute(&mut reader, &mut data) {
             Ok(written) => (written, VIRTIO_BLK_S_OK),
             Err(code) => (0, code),
         };
         // The byte is there: it has just been split off.
         let _ = status.write_all(&code.to_le_bytes()[..1]);
-        u32::try_from(written).map_or(1, |written| written + 1)
+        Ok(u32::try_from(written).map_or(1, |written| written + 1))
     }
 }
 

@@ -8,7 +8,7 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::{Reader, Writer};
 use vm_memory::GuestMemoryMmap;
 
-use super::{Chain, VirtioDevice, VirtioMmio, read_bytes};
+use super::{Chain, Misuse, VirtioDevice, VirtioMmio, read_bytes, reader, writer};
 use crate::devices::Complaints;
 use crate::devices::serial::{ConsoleOutput, InputSink};
 
@@ -105,23 +105,21 @@ impl VirtioDevice for Console {
         read_bytes(&[], offset, data);
     }
 
-    fn wants(&self, queue: usize) -> bool {
+    fn wants(&mut self, queue: usize) -> bool {
         queue != INPUT || !self.pending.is_empty()
     }
 
-    fn serve(&mut self, queue: usize, memory: &GuestMemoryMmap, chain: Chain<'_>) -> u32 {
+    fn serve(
+        &mut self,
+        queue: usize,
+        memory: &GuestMemoryMmap,
+        chain: Chain<'_>,
+    ) -> Result<u32, Misuse> {
         if queue == INPUT {
-            match Writer::new(memory, chain) {
-                Ok(writer) => return self.hand_over(writer),
-                Err(error) => self.complaints.say("the console's input", error),
-            }
-        } else {
-            match Reader::new(memory, chain) {
-                Ok(reader) => self.show(reader),
-                Err(error) => self.complaints.say("the console's output", error),
-            }
+            return Ok(self.hand_over(writer(memory, chain)?));
         }
-        0
+        self.show(reader(memory, chain)?);
+        Ok(0)
     }
 
     fn reset(&mut self) {

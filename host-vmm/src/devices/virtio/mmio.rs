@@ -6,9 +6,11 @@
 //! rare, and a reset *must* wait, because the guest has its buffers back afterwards.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use thiserror::Error;
 use virtio_bindings::bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
     VIRTIO_CONFIG_S_FAILED, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET,
@@ -29,7 +31,7 @@ use virtio_queue::{Error as QueueError, Queue, QueueOwnedT as _, QueueT as _};
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::{COMMON_FEATURES, NEEDED_FEATURES, VirtioDevice};
+use super::{COMMON_FEATURES, Chain, Misuse, NEEDED_FEATURES, VirtioDevice};
 use crate::devices::{Complaints, InterruptLine, MmioDevice, lock};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
@@ -133,6 +135,7 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         }
         match state.serve(index, &self.stop) {
             Ok(served) => {
+                self.notify_due(&state.device, index);
                 drop(state);
                 if served.interrupt {
                     self.interrupt(VIRTIO_MMIO_INT_VRING);
@@ -144,6 +147,40 @@ impl<D: VirtioDevice> VirtioMmio<D> {
             Err(error) => {
                 drop(state);
                 self.give_up(&format!("queue {index}: {error}"));
+            }
+        }
+    }
+
+    /// What the device's thread waits for besides its notifiers.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn source(&self) -> io::Result<Option<OwnedFd>> {
+        let state = lock(&self.state);
+        let source = state.device.source();
+        source.map(|source| source.try_clone_to_owned()).transpose()
+    }
+
+    /// Has the device take notice of what has come from its source.
+    pub fn attend(&self) {
+        let due = {
+            let device = &mut lock(&self.state).device;
+            device.attend();
+            (0..D::QUEUES.len())
+                .filter(|index| device.is_due(*index))
+                .collect::<Vec<_>>()
+        };
+        for index in due {
+            self.serve(index);
+        }
+    }
+
+    /// Has those queues served that have to be, but for the one that just was.
+    fn notify_due(&self, device: &D, served: usize) {
+        for index in (0..D::QUEUES.len()).filter(|index| *index != served) {
+            if device.is_due(index) {
+                self.notify(index);
             }
         }
     }
@@ -237,6 +274,15 @@ impl<D: VirtioDevice> VirtioMmio<D> {
     }
 }
 
+/// Why a queue is not served any more.
+#[derive(Error, Debug)]
+enum ServeError {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+}
+
 /// What came of serving a queue.
 struct Served {
     interrupt: bool,
@@ -328,6 +374,7 @@ impl<D: VirtioDevice> State<D> {
                     for queue in &mut self.queues {
                         queue.set_event_idx(event_index);
                     }
+                    self.device.start(self.driver_features);
                 }
                 _ => {}
             }
@@ -351,7 +398,7 @@ impl<D: VirtioDevice> State<D> {
         self.queue_select = 0;
     }
 
-    fn serve(&mut self, index: usize, stop: &AtomicBool) -> Result<Served, QueueError> {
+    fn serve(&mut self, index: usize, stop: &AtomicBool) -> Result<Served, ServeError> {
         let (memory, device) = (&self.memory, &mut self.device);
         let mut served = Served {
             interrupt: false,
@@ -364,7 +411,7 @@ impl<D: VirtioDevice> State<D> {
         queue.disable_notification(memory)?;
         let mut left = queue.size();
         let mut bytes = 0_u64;
-        while device.wants(index) && !stop.load(Ordering::SeqCst) {
+        while !stop.load(Ordering::SeqCst) && device.wants(index) {
             if left == 0 || bytes >= MOST_BYTES {
                 served.more = true;
                 break;
@@ -377,11 +424,8 @@ impl<D: VirtioDevice> State<D> {
                 break;
             };
             let head = chain.head_index();
-            // As the driver says; devices do not move more than that.
-            for descriptor in chain.clone() {
-                bytes = bytes.saturating_add(descriptor.len().into());
-            }
-            let written = device.serve(index, memory, chain);
+            bytes = bytes.saturating_add(measure(&chain, queue.size())?);
+            let written = device.serve(index, memory, chain)?;
             queue.add_used(memory, head, written)?;
             used = true;
         }
@@ -409,6 +453,18 @@ impl<D: VirtioDevice> MmioDevice for VirtioMmio<D> {
             self.write_register(offset, u32::from_le_bytes(data));
         }
     }
+}
+
+/// Bytes of a chain, as the driver says; devices do not move more than that.
+fn measure(chain: &Chain<'_>, most_buffers: u16) -> Result<u64, Misuse> {
+    let mut bytes = 0;
+    for (number, descriptor) in chain.clone().enumerate() {
+        if number >= most_buffers.into() {
+            return Err(Misuse::TooManyBuffers);
+        }
+        bytes += u64::from(descriptor.len());
+    }
+    Ok(bytes)
 }
 
 /// The register at an offset.

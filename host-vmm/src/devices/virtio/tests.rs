@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 
 use super::mmio::VirtioMmio;
-use super::{COMMON_FEATURES, Chain, NEEDED_FEATURES, VirtioDevice};
+use super::{COMMON_FEATURES, Chain, Misuse, NEEDED_FEATURES, VirtioDevice};
 use crate::devices::{InterruptLine, MmioDevice as _};
 use crate::layout::Range;
 use crate::sys::memory::Ram;
@@ -70,7 +70,7 @@ impl<D: VirtioDevice> Driver<D> {
 
     /// A driver whose device works, with these features besides the needed ones.
     pub(crate) fn with_features(device: D, features: u64) -> Self {
-        let driver = Self::cold(device);
+        let mut driver = Self::cold(device);
         driver.start(features);
         driver
     }
@@ -80,8 +80,16 @@ impl<D: VirtioDevice> Driver<D> {
         Self::with_features(device, 0)
     }
 
-    pub(crate) fn start(&self, features: u64) {
+    pub(crate) fn start(&mut self, features: u64) {
         self.write(0x70, 0);
+        // Rings begin anew.
+        for (queue, available) in self.available.iter_mut().enumerate() {
+            *available = 0;
+            for ring in [0x400, 0x800] {
+                let index = GuestAddress(Self::table(queue) + ring + 2);
+                self.memory.write_obj(0_u16, index).unwrap();
+            }
+        }
         self.write(0x70, ACKNOWLEDGE);
         self.write(0x70, ACKNOWLEDGE | DRIVER);
         self.accept(NEEDED_FEATURES | features);
@@ -209,6 +217,17 @@ impl<D: VirtioDevice> Driver<D> {
         bytes
     }
 
+    /// Offers chain 0, which the device must not use: it has to be reset.
+    pub(crate) fn misuse(&mut self, queue: usize, buffers: &[(u64, u32, u16)]) {
+        self.chain(queue, buffers);
+        let before = self.used(queue).0;
+        self.offer(queue, 0);
+        self.notify(queue);
+        assert_eq!(self.used(queue).0, before, "{buffers:x?}");
+        assert_ne!(self.status() & NEEDS_RESET, 0, "{buffers:x?}");
+        assert_ne!(self.read(0x60) & 2, 0, "a change of the configuration");
+    }
+
     pub(crate) fn put(&self, address: u64, bytes: &[u8]) {
         self.memory
             .write_slice(bytes, GuestAddress(address))
@@ -244,9 +263,14 @@ impl VirtioDevice for Counter {
         super::read_bytes(&[1, 2, 3, 4, 5], offset, data);
     }
 
-    fn serve(&mut self, _queue: usize, _memory: &GuestMemoryMmap, chain: Chain<'_>) -> u32 {
+    fn serve(
+        &mut self,
+        _queue: usize,
+        _memory: &GuestMemoryMmap,
+        chain: Chain<'_>,
+    ) -> Result<u32, Misuse> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        u32::try_from(chain.count()).unwrap()
+        Ok(u32::try_from(chain.count()).unwrap())
     }
 }
 
@@ -369,7 +393,7 @@ fn a_queue_outside_of_shared_memory_is_refused() {
         u64::MAX - 0xfff,
         0,
     ] {
-        let driver = Driver::cold(counter().0);
+        let mut driver = Driver::cold(counter().0);
         driver.write(0x70, ACKNOWLEDGE | DRIVER);
         driver.accept(NEEDED_FEATURES);
         driver.write(0x70, ACKNOWLEDGE | DRIVER | FEATURES_OK);
@@ -539,6 +563,16 @@ fn chains_in_circles_and_nested_tables_end() {
         assert_eq!(driver.used(0).1, Some((0, 0)), "{bytes}");
     }
     assert_eq!(driver.status() & NEEDS_RESET, 0);
+    // A table of its own has no more buffers than the queue holds, or it could be very long.
+    for index in 0..=SIZE {
+        let next = if index == SIZE { 0 } else { NEXT };
+        driver.descriptor_at(table, index, (MEMORY, 1, next, index + 1));
+    }
+    driver.chain(0, &[(table, 16 * u32::from(SIZE), INDIRECT)]);
+    driver.offer(0, 0);
+    driver.notify(0);
+    assert_eq!(driver.used(0).1, Some((0, SIZE.into())));
+    driver.misuse(0, &[(table, 16 * (u32::from(SIZE) + 1), INDIRECT)]);
 }
 
 #[test]
@@ -556,11 +590,16 @@ fn a_driver_that_never_stops_does_not_keep_out_a_reset() {
 
         fn read_configuration(&self, _offset: u64, _data: &mut [u8]) {}
 
-        fn serve(&mut self, _queue: usize, memory: &GuestMemoryMmap, _chain: Chain<'_>) -> u32 {
+        fn serve(
+            &mut self,
+            _queue: usize,
+            memory: &GuestMemoryMmap,
+            _chain: Chain<'_>,
+        ) -> Result<u32, Misuse> {
             let index = GuestAddress(MEMORY + 0x402);
             let count: u16 = memory.read_obj(index).unwrap();
             memory.write_obj(count.wrapping_add(1), index).unwrap();
-            0
+            Ok(0)
         }
     }
 
@@ -618,9 +657,14 @@ fn a_machine_that_ends_begins_nothing_more() {
 
         fn read_configuration(&self, _offset: u64, _data: &mut [u8]) {}
 
-        fn serve(&mut self, _queue: usize, _memory: &GuestMemoryMmap, _chain: Chain<'_>) -> u32 {
+        fn serve(
+            &mut self,
+            _queue: usize,
+            _memory: &GuestMemoryMmap,
+            _chain: Chain<'_>,
+        ) -> Result<u32, Misuse> {
             self.0.store(true, Ordering::SeqCst);
-            0
+            Ok(0)
         }
     }
 

@@ -109,7 +109,7 @@ socket = "vsock"
     assert_eq!(at(two.read_only), (true, 33));
     assert_eq!(at(two.direct), (false, 34));
     let [net] = <[_; 1]>::try_from(devices.nets).unwrap();
-    assert_eq!(at(Some(net.tap)).0.as_str(), "tap0");
+    assert_eq!(at(Some(net.tap)).0.to_string(), "tap0");
     assert_eq!(at(net.mac).0.to_string(), "52:54:00:12:34:56");
     let [vsock] = <[_; 1]>::try_from(devices.vsocks).unwrap();
     assert_eq!(at(Some(vsock.cid)).0.get(), 7);
@@ -211,6 +211,12 @@ fn values_of_another_kind_and_values_that_are_not_allowed() {
         (
             "[[net]]\ntap = \"a/b\"",
             "web.toml:2: net[0].tap: not the name",
+        ),
+        ("[[net]]", "web.toml:1: net[0] has no key 'tap'"),
+        ("[[net]]\nfd = 2", "web.toml:2: net[0].fd: the descriptor"),
+        (
+            "[[net]]\ntap = \"a\"\nfd = 3",
+            "web.toml:3: net[0].fd: a network interface needs either tap or fd",
         ),
     ] {
         let line = refused(text);

@@ -58,9 +58,6 @@ fn output_is_shown_in_order() {
 fn output_that_is_nowhere_or_endless_is_left_out() {
     let (mut driver, screen, _) = driver();
     for chain in [
-        vec![(MEMORY + MEMORY_BYTES - 1, 2, 0)],
-        vec![(DATA & 0xffff_ffff, 1, 0)],
-        vec![(DATA, u32::MAX, 0)],
         vec![(DATA, 1, WRITE)],
         // All of memory twice.
         vec![(MEMORY, 0x10_0000, 0), (MEMORY, 0x10_0000, 0)],
@@ -68,6 +65,15 @@ fn output_that_is_nowhere_or_endless_is_left_out() {
         assert_eq!(driver.request(OUTPUT, &chain), 0);
         assert!(screen.take().is_empty(), "{chain:x?}");
     }
+    for buffer in [
+        (MEMORY + MEMORY_BYTES - 1, 2, 0),
+        (DATA & 0xffff_ffff, 1, 0),
+        (DATA, u32::MAX, 0),
+    ] {
+        driver.misuse(OUTPUT, &[buffer]);
+        driver.start(0);
+    }
+    assert!(screen.take().is_empty());
     driver.put(DATA, b"x");
     driver.request(OUTPUT, &[(DATA, 1, 0)]);
     assert_eq!(screen.take(), b"x");
@@ -113,7 +119,8 @@ fn a_buffer_that_is_nowhere_takes_no_input() {
     driver.chain(INPUT, &[(MEMORY + MEMORY_BYTES, 4, WRITE)]);
     driver.offer(INPUT, 0);
     assert_eq!(driver.device.push(b"abc"), 3);
-    assert_eq!(driver.used(INPUT), (1, Some((0, 0))));
+    assert_eq!(driver.used(INPUT), (0, None));
+    driver.start(0);
     assert_eq!(driver.request(INPUT, &[(DATA, 4, WRITE)]), 3);
     assert_eq!(driver.get(DATA, 3), b"abc");
 }
@@ -133,7 +140,7 @@ fn input_outlives_a_reset() {
 
 #[test]
 fn whoever_was_refused_hears_of_a_reset() {
-    let (driver, _, room) = driver();
+    let (mut driver, _, room) = driver();
     driver.device.push(&[b'x'; PENDING_BYTES + 1]);
     assert_eq!(room.load(Ordering::SeqCst), 0);
     driver.start(0);
