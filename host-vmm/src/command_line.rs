@@ -43,19 +43,41 @@ pub struct Arguments {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run a machine until it switches itself off.
+    /// Run a machine until it switches itself off
+    ///
+    /// The guest's serial port is on the terminal. Messages about the machine go to standard error,
+    /// the initial measurement of a Realm among them; it is the one that `host-vmm measure` prints for
+    /// the same options.
     Run(Box<Run>),
-    /// Print the initial measurement of a Realm.
+    /// Print the initial measurement (RIM) that a Realm will have, without launching it
+    ///
+    /// Takes the options of `run`, and works on any machine. Only what is measured counts: kernel,
+    /// initial RAM disk and command line, memory, vCPUs, number of virtio devices, hash algorithm, and
+    /// what the Realm has of the CPU.
     Measure(Box<Measure>),
-    /// Print what `run` would use.
+    /// Print what `run` would use for the same options, and where each value comes from
+    ///
+    /// The result is a file for --config: each value, with its origin behind it. Nothing is started,
+    /// and only the file of --config and that of a personalization value are read.
     Config(Box<Config>),
-    /// Say whether this host can run a machine.
+    /// Say whether this host can run a machine, and what to do if it cannot
+    ///
+    /// Takes the options of `run`; without any, the machine is a Realm with everything as it is by
+    /// default. Nothing is started. Each line is good, bad or unknown; the exit code is 0 if all are
+    /// good, and else 3.
     Check(Box<Check>),
-    /// List the machines that run with --run-dir.
+    /// List the machines that run with --run-dir
+    ///
+    /// A machine that is `gone` has left its socket behind: its process was killed.
     Ps(Ps),
-    /// Ask a machine whether it is live or ready.
+    /// Ask a machine whether it is live or ready
+    ///
+    /// Says nothing if it is, and else ends with exit code 6: for probes of an orchestrator.
     Probe(Probe),
-    /// Tell machines to end.
+    /// Tell machines to end, and wait until they have
+    ///
+    /// As by a signal: vCPUs stop where they are, devices finish what they do. The guest is not asked;
+    /// have it switch itself off if it shall end in order.
     Stop(Stop),
     /// Print a completion script for a shell
     #[command(
@@ -67,11 +89,7 @@ pub enum Command {
     },
 }
 
-/// Run a machine until it switches itself off
-///
-/// The guest's serial port is on the terminal. Messages about the machine go to standard error,
-/// the initial measurement of a Realm among them; it is the one that `host-vmm measure` prints for
-/// the same options.
+/// What `run` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -114,11 +132,7 @@ impl Run {
     }
 }
 
-/// Print the initial measurement (RIM) that a Realm will have, without launching it
-///
-/// Takes the options of `run`, and works on any machine. Only what is measured counts: kernel,
-/// initial RAM disk and command line, memory, vCPUs, number of virtio devices, hash algorithm, and
-/// what the Realm has of the CPU.
+/// What `measure` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -171,10 +185,7 @@ pub enum MeasurementForm {
     Toml,
 }
 
-/// Print what `run` would use for the same options, and where each value comes from
-///
-/// The result is a file for --config: each value, with its origin behind it. Nothing is started,
-/// and only the file of --config and that of a personalization value are read.
+/// What `config` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -206,11 +217,7 @@ impl Config {
     }
 }
 
-/// Say whether this host can run a machine, and what to do if it cannot
-///
-/// Takes the options of `run`; without any, the machine is a Realm with everything as it is by
-/// default. Nothing is started. Each line is good, bad or unknown; the exit code is 0 if all are
-/// good, and else 3.
+/// What `check` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -8,9 +8,7 @@ use crate::configuration::MachineName;
 use crate::fleet::Question;
 use crate::run_directory;
 
-/// List the machines that run with --run-dir
-///
-/// A machine that is `gone` has left its socket behind: its process was killed.
+/// What `ps` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -28,9 +26,7 @@ pub struct Ps {
     pub json: bool,
 }
 
-/// Ask a machine whether it is live or ready
-///
-/// Says nothing if it is, and else ends with exit code 6: for probes of an orchestrator.
+/// What `probe` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -48,10 +44,7 @@ pub struct Probe {
     pub run_dir: PathBuf,
 }
 
-/// Tell machines to end, and wait until they have
-///
-/// As by a signal: vCPUs stop where they are, devices finish what they do. The guest is not asked;
-/// have it switch itself off if it shall end in order.
+/// What `stop` is given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
