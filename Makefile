@@ -90,6 +90,10 @@ test-realm-linux: setup ## Run Realms of several kinds on a stock Debian kernel
 test-kernels: setup ## Run a Realm on every kernel that the module is built for (KERNELS='release ...')
 	@. tools/versions.sh && KERNELS="$${KERNELS:-$${MODULE_KERNELS[*]% *}}" tools/test.sh kernels
 
+.PHONY: test-deb
+test-deb: setup-module ## Test the Debian packages: contents, installation, DKMS, unit
+	@tools/test.sh deb
+
 .PHONY: test-reproducible
 test-reproducible: setup-build ## Build the image in two folders and compare
 	@tools/test.sh reproducible
@@ -139,6 +143,12 @@ dist: size ## Pack the image, what goes with it, guide and licences: target/dist
 .PHONY: module
 module: setup-module ## Build the Realm kernel module: target/module/<kernel release>/realm.ko (KERNELS='release ...')
 	@tools/build-module.sh "$(build_folder)" target/module $(KERNELS)
+
+.PHONY: deb
+deb: setup-module linux-programs ## Build Debian packages of host-vmm and, for DKMS, the module: target/deb/*.deb
+	@tools/build-module.sh "$(build_folder)" target/module --rust-half
+	@$(cargo) run --quiet $(locked) -p host-vmm --example documents -- target/documents
+	@tools/build-deb.sh target/linux target/module target/documents target/deb
 
 .PHONY: linux-programs
 linux-programs: setup-build

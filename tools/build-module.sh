@@ -2,13 +2,15 @@
 # Builds the Realm kernel module for the kernels whose headers the set-up has fetched:
 # OUTPUT_FOLDER/<kernel release>/realm.ko. What has not changed is not built again.
 #
-# usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [KERNEL_RELEASE...]
+# usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [--rust-half | KERNEL_RELEASE...]
+#
+#   --rust-half   for no kernel: only OUTPUT_FOLDER/rust/realm_core.o, which is the same for all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/versions.sh
 . tools/versions.sh
 
-usage='usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [KERNEL_RELEASE...]'
+usage='usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [--rust-half | KERNEL_RELEASE...]'
 build=${1:?$usage}
 output=${2:?$usage}
 shift 2
@@ -46,6 +48,7 @@ replace_if_changed() {
 [ -r "$HEADERS/releases" ] || fail "no kernel headers: run 'make setup' first"
 releases=("$@")
 [ $# -gt 0 ] || mapfile -t releases <"$HEADERS/releases"
+[ "$*" != --rust-half ] || releases=()
 for release in "${releases[@]}"; do
     grep -qxF -- "$release" "$HEADERS/releases" ||
         fail "no headers of kernel $release; there are: $(paste -sd ' ' "$HEADERS/releases")"

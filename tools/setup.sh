@@ -102,6 +102,8 @@ if [ -n "$WITH_MODULE" ]; then
         todo+=("compiler setup_cross_compiler C compiler for arm64")
     is_done headers "$headers_stamp" "$SETUP/headers/releases" ||
         todo+=("headers setup_headers Headers of the kernels that the Realm kernel module is built for")
+    is_done dkms "$DKMS_PACKAGE_VERSION" "$SETUP/dkms/usr/sbin/dkms" ||
+        todo+=("dkms setup_dkms DKMS $DKMS_PACKAGE_VERSION, for the package of the module")
 fi
 [ -z "$WITH_KERNELS" ] || is_done kernels "$kernels_stamp" "$SETUP/kernels" ||
     todo+=("kernels setup_kernels Kernels that the module is built for, as hosts")
@@ -119,6 +121,7 @@ for entry in "${todo[@]}"; do
     guest) stamp="$guest_stamp" ;;
     compiler) stamp="$CROSS_COMPILE" ;;
     headers) stamp="$headers_stamp" ;;
+    dkms) stamp="$DKMS_PACKAGE_VERSION" ;;
     kernels) stamp="$kernels_stamp" ;;
     esac
     mark_done "$name" "$stamp"

@@ -4,7 +4,7 @@
 # usage: tools/test.sh all | PART...
 #
 # Parts: host lint probe boot-matrix ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib
-#        ns-host-64-gib stress parked evidence linux realm-linux kernels fvp reproducible; `qemu` stands
+#        ns-host-64-gib stress parked evidence linux realm-linux kernels fvp deb reproducible; `qemu` stands
 #        for those from probe to evidence. Long, and in none of these: boot-matrix-all ns-host-64-cpus.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -147,6 +147,15 @@ part_fvp() {
     record fvp "$passed" "$failed" "$skipped" "$SECONDS"
 }
 
+# Debian packages. DKMS builds the module for the small flavour of each kernel; the part `kernels` has the others.
+part_deb() {
+    local passed failed skipped releases
+    mapfile -t releases < <(grep cloud target/setup/headers/releases || cat target/setup/headers/releases)
+    tools/test-deb.sh target/linux target/module target/documents target/deb "${releases[@]}" | tee "$logs/deb.log" || true
+    read -r passed _ failed _ skipped _ < <(tail -n 1 "$logs/deb.log" | tr -d ,)
+    record deb "$passed" "$failed" "$skipped" "$SECONDS"
+}
+
 # Builds the image and its archive in two copies of the checkout, in folders whose names differ in
 # length, and compares; then the sizes with their budget.
 part_reproducible() {
@@ -204,9 +213,9 @@ build_copy() {
 parts=()
 for part in "$@"; do
     case "$part" in
-    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels fvp reproducible) ;;
+    all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux kernels fvp deb reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}") ;;
-    host | lint | probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | reproducible)
+    host | lint | probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | deb | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -237,16 +246,19 @@ case " ${parts[*]} " in
 *" kernels "*) make guest-image module KERNELS="$(kernel_releases | paste -sd ' ')" &&
     tools/setup.sh --with-kernels || built= ;;
 esac
+case " ${parts[*]} " in
+*" deb "*) make deb >/dev/null || built= ;;
+esac
 number=0
 for part in "${parts[@]}"; do
     number=$((number + 1))
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp)
+    probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | deb)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
-            echo "  FAILED: the images could not be built"
+            echo "  FAILED: the images or packages could not be built"
             continue
         fi
         ;;

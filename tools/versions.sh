@@ -33,5 +33,7 @@ MODULE_KERNELS=(
     '6.12.95+deb12-cloud-arm64 6.12.95-1~bpo12+1'
     '6.12.95+deb12-arm64 6.12.95-1~bpo12+1'
 )
+# What a host builds the module with, from the package of its source; tests do the same.
+DKMS_PACKAGE_VERSION='3.0.10-8+deb12u1'
 # For the programs that come with the headers.
 TOOLS_LIBRARY_PACKAGE_VERSION='2.41-12+deb13u5'

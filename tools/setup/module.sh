@@ -10,6 +10,19 @@ setup_cross_compiler() {
     command -v "${CROSS_COMPILE}gcc" >/dev/null || fail "there is still no ${CROSS_COMPILE}gcc in PATH"
 }
 
+# DKMS, of which one script is all there is to it: unpacked, because here it works in folders of its own.
+setup_dkms() {
+    local version file new="$SETUP/dkms.new"
+    use_system_lists
+    version=$(choose_version dkms "$DKMS_PACKAGE_VERSION" 3.) || fail "no dkms in bookworm"
+    say "fetching dkms $version (50 KB, not installed)"
+    file=$(download "$SETUP/downloads" dkms "$version") || exit 1
+    rm -rf "$new" "$SETUP/dkms"
+    quietly unpack-dkms dpkg -x "$file" "$new" || fail "cannot unpack $file"
+    mv "$new" "$SETUP/dkms"
+    rm -rf "$SETUP/downloads"
+}
+
 # Headers of the kernel that the Linux boot test takes, and of those in MODULE_KERNELS. Leaves
 # headers/releases, which tools/build-module.sh reads: one kernel release a line, the first one that
 # of the boot test.
