@@ -93,7 +93,8 @@ impl Tap {
             .map_err(TapError::Node)?;
         let mut request = interface_request();
         for (place, byte) in request.ifr_name.iter_mut().zip(text.as_bytes_with_nul()) {
-            *place = byte.cast_signed();
+            // The kernel's `char` has a sign on x86, and none on arm64.
+            *place = libc::c_char::from_ne_bytes([*byte]);
         }
         let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         request.ifr_ifru.ifru_flags = (flags & 0xffff) as libc::c_short;
