@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the Debian packages that `make deb` has built: that the same parts give the same bytes, what is in them,
-# that they install, upgrade and go again, that DKMS builds the module from its package, and that systemd takes the unit.
-# The last line says how many passed.
+# that they install, upgrade and go again, that DKMS builds the module from its package, that systemd takes the unit,
+# and that the Containerfile makes an image of the same program. The last line says how many passed.
 #
 # usage: tools/test-deb.sh PROGRAMS_FOLDER MODULE_FOLDER DOCUMENTS_FOLDER DEB_FOLDER [KERNEL_RELEASE...]
 set -euo pipefail
@@ -154,6 +154,20 @@ dkms_leaves_out() {
     done
 }
 
+# The image has the program, and says what the Containerfile says. Nothing in it runs.
+image() {
+    local storage=(--root "$work/storage" --runroot "$work/storage-run" --storage-driver vfs) mounted
+    buildah "${storage[@]}" build --isolation chroot --platform linux/arm64 --tag host-vmm \
+        --file deploy/container/Containerfile "$programs"
+    buildah "${storage[@]}" inspect --type image --format \
+        '{{.OCIv1.Architecture}} {{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}}' host-vmm >"$work/image"
+    grep -x 'arm64 10001:10001 \[/host-vmm\] \[run --config /machine/machine.toml --run-dir /run/host-vmm\]' "$work/image"
+    mounted=$(buildah "${storage[@]}" from host-vmm)
+    mounted=$(buildah "${storage[@]}" mount "$mounted")
+    cmp "$programs/host-vmm" "$mounted/host-vmm"
+    [ "$(find "$mounted" -type f -printf '%P %m')" = 'host-vmm 755' ]
+}
+
 unpack_unit() {
     rm -rf "$work/root"
     dpkg-deb --extract "$vmm" "$work/root"
@@ -210,6 +224,11 @@ if command -v lintian >/dev/null; then
     check 'policy, as lintian has it' lintian --profile debian --allow-root --fail-on error,warning "$vmm" "$dkms"
 else
     skip 'policy, as lintian has it' 'not installed (apt-get install lintian)'
+fi
+if command -v buildah >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    check 'the image is made' image
+else
+    skip 'the image is made' 'only root can do that, with buildah (apt-get install buildah)'
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
