@@ -246,10 +246,11 @@ impl Check {
     pub fn wish(self) -> Result<Wish, Error> {
         let from_file = self.machine.file.config.is_some();
         let mut settings = self.machine.settings(ProcessSettings::default())?;
-        let files = settings.machine.kernel.is_some();
-        // It is not looked at.
-        let none = || Setting::flag("--kernel", PathBuf::new());
-        settings.machine.kernel.get_or_insert_with(none);
+        let files = settings.machine.kernel.is_some() || settings.machine.firmware.is_some();
+        if !files {
+            // It is not looked at.
+            settings.machine.kernel = Some(Setting::flag("--kernel", PathBuf::new()));
+        }
         let realm = !from_file && settings.machine.realm.is_none();
         Ok(Wish {
             configuration: settings.effective(realm)?.configuration,

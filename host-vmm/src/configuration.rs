@@ -13,8 +13,8 @@ mod numbers;
 mod realm;
 
 pub use devices::{
-    ConsoleEnd, Descriptor, Disk, GuestCid, InterfaceName, MacAddress, NOT_BUILT, Net, Rng,
-    TapSource, Unbuilt, VirtioDevice, Vsock,
+    ConsoleEnd, Descriptor, Disk, GuestCid, InterfaceName, MacAddress, Net, Rng, TapSource,
+    VirtioDevice, Vsock,
 };
 pub use name::MachineName;
 pub use numbers::{CpuCount, MemorySize};
@@ -35,8 +35,10 @@ pub struct Configuration {
     pub name: MachineName,
     /// What it has as a Realm; `None` is an ordinary virtual machine.
     pub realm: Option<RealmOptions>,
-    /// The kernel: an arm64 `Image`.
+    /// What is started.
     pub kernel: PathBuf,
+    /// What kind of file that is.
+    pub program: Program,
     /// The initial RAM disk.
     pub initrd: Option<PathBuf>,
     /// The kernel's command line.
@@ -72,6 +74,7 @@ impl Configuration {
             name: MachineName::default(),
             realm: None,
             kernel,
+            program: Program::Kernel,
             initrd: None,
             command_line: DEFAULT_COMMAND_LINE.to_owned(),
             memory: MemorySize::DEFAULT,
@@ -103,21 +106,8 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError::NotBuilt`], [`ConfigurationError::TooManyDevices`],
-    /// [`ConfigurationError::TapTwice`] and [`ConfigurationError::OneTerminal`].
+    /// [`ConfigurationError::TooManyDevices`], [`ConfigurationError::TapTwice`] and [`ConfigurationError::OneTerminal`].
     pub fn check(&self) -> Result<(), ConfigurationError> {
-        let wanted = [
-            (Unbuilt::Vsock, !self.vsocks.is_empty()),
-            (
-                Unbuilt::DirectAccess,
-                self.disks.iter().any(|disk| disk.direct),
-            ),
-        ];
-        for (what, wanted) in wanted {
-            if wanted && NOT_BUILT.contains(&what) {
-                return Err(ConfigurationError::NotBuilt(what));
-            }
-        }
         if self.virtio_devices().count() > VIRTIO_SLOTS {
             return Err(ConfigurationError::TooManyDevices);
         }
@@ -132,6 +122,16 @@ impl Configuration {
         }
         Ok(())
     }
+}
+
+/// What a machine starts with.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Program {
+    /// A kernel: an arm64 `Image`.
+    #[default]
+    Kernel,
+    /// Firmware: the bytes of the file from the start of RAM on, entered at the first one.
+    Firmware,
 }
 
 /// By what a machine is run.
@@ -196,9 +196,6 @@ pub enum ConfigurationError {
         "a machine has at most {VIRTIO_SLOTS} virtio devices: consoles, disks and so on together"
     )]
     TooManyDevices,
-    /// A device without code.
-    #[error("this version of host-vmm has no code for {0}")]
-    NotBuilt(Unbuilt),
     /// No name of a machine.
     #[error(
         "a machine's name has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit"

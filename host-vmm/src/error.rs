@@ -63,7 +63,7 @@ pub enum Error {
     File(#[from] FileError),
     /// What every machine needs is missing.
     #[error(
-        "which kernel? Give --kernel <FILE>, or a file of settings that names one with --config <FILE>"
+        "which kernel? Give --kernel <FILE> (or --firmware <FILE>), or a file of settings that names one with --config <FILE>"
     )]
     NoKernel,
     /// An option, by its name.
@@ -120,6 +120,9 @@ pub enum OptionError {
     /// It is a back-end for Realms.
     #[error("runs Realms; add --realm")]
     BackendForRealms,
+    /// Only one program is started.
+    #[error("a machine starts with a kernel or with firmware, not with both")]
+    KernelOrFirmware,
     /// Digits that are none.
     #[error("after 0x there must be an even number of hexadecimal digits")]
     Hexadecimal,
@@ -149,9 +152,11 @@ impl Error {
             Self::Machine(MachineError::Net { error, .. }) if !error.is_the_hosts() => {
                 Exit::Unusable
             }
-            Self::Machine(MachineError::Disk { .. } | MachineError::Console { .. }) => {
-                Exit::Unusable
-            }
+            Self::Machine(
+                MachineError::Disk { .. }
+                | MachineError::Console { .. }
+                | MachineError::Vsock { .. },
+            ) => Exit::Unusable,
             Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) => {
                 Exit::HostCannot
             }

@@ -8,6 +8,9 @@
 //! | next multiple of 2 MiB | the device tree, for which 2 MiB are kept |
 //! | next multiple of 2 MiB | the initial RAM disk |
 //!
+//! Firmware is at the start of RAM, as it is in its file, and has at least 2 MiB behind it to
+//! itself.
+//!
 //! This follows from the configuration and the bytes of the files alone, so it is the same on every
 //! machine; both `run` and `measure` take it from here. (The one exception: the device tree of an
 //! ordinary machine has random seeds. That of a Realm has none, because it is measured.)
@@ -20,7 +23,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Program};
 use crate::device_tree::{self, DeviceTreeError, Seeds};
 use crate::layout::{BLOCK_BYTES, Layout, PAGE_BYTES, Range};
 
@@ -30,6 +33,8 @@ use image::{Image, ImageError, MAX_IMAGE_BYTES, RECOGNISED_BYTES};
 
 /// What is kept for the device tree. Linux maps no more than that.
 pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
+/// What is kept behind firmware, of which nothing says how much memory it takes.
+pub const FIRMWARE_BESIDES_BYTES: u64 = BLOCK_BYTES;
 /// Most bytes of an initial RAM disk.
 pub const MAX_INITRD_BYTES: u64 = 4 << 30;
 
@@ -57,7 +62,10 @@ pub enum LoadError {
     },
     /// There is nothing in it.
     #[error("{path}: empty", path = .0.display())]
-    EmptyInitrd(PathBuf),
+    Empty(PathBuf),
+    /// Larger than can be loaded.
+    #[error("{path}: too large for firmware: more than {MAX_IMAGE_BYTES} bytes", path = .0.display())]
+    FirmwareTooLarge(PathBuf),
     /// Larger than any is.
     #[error("{path}: too large for an initial RAM disk: more than 4 GiB", path = .0.display())]
     InitrdTooLarge(PathBuf),
@@ -143,7 +151,10 @@ impl Prepared {
     ///
     /// If a file cannot be used, or if all of it does not fit into the machine's memory.
     pub fn new(configuration: &Configuration) -> Result<Self, LoadError> {
-        let (image, kernel) = read_kernel(&configuration.kernel)?;
+        let (image, kernel) = match configuration.program {
+            Program::Kernel => read_kernel(&configuration.kernel)?,
+            Program::Firmware => read_firmware(&configuration.kernel)?,
+        };
         let initrd = configuration.initrd.as_deref().map(read_initrd);
         let initrd = initrd.transpose()?;
 
@@ -195,7 +206,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// The kernel.
+    /// The kernel, or the firmware.
     pub fn kernel(&self) -> &Segment {
         &self.kernel
     }
@@ -279,12 +290,31 @@ fn read_kernel(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
     Ok((image, bytes))
 }
 
+/// Firmware has no header that says anything.
+fn read_firmware(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    read(&file, path, MAX_IMAGE_BYTES + 1, &mut bytes)?;
+    let found = bytes.len() as u64;
+    if found == 0 {
+        return Err(LoadError::Empty(path.into()));
+    }
+    if found > MAX_IMAGE_BYTES {
+        return Err(LoadError::FirmwareTooLarge(path.into()));
+    }
+    let image = Image {
+        text_offset: 0,
+        memory_bytes: found + FIRMWARE_BESIDES_BYTES,
+    };
+    Ok((image, bytes))
+}
+
 fn read_initrd(path: &Path) -> Result<Vec<u8>, LoadError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
     read(&file, path, MAX_INITRD_BYTES + 1, &mut bytes)?;
     if bytes.is_empty() {
-        return Err(LoadError::EmptyInitrd(path.into()));
+        return Err(LoadError::Empty(path.into()));
     }
     if bytes.len() as u64 > MAX_INITRD_BYTES {
         return Err(LoadError::InitrdTooLarge(path.into()));

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::backend::{self, BackendError};
 use crate::configuration::{Configuration, TapSource};
 use crate::devices::bus::Overlap;
+use crate::devices::virtio::vsock::ListenerError;
 use crate::error::Ending;
 use crate::life::{Life, Phase};
 use crate::load::Prepared;
@@ -58,6 +59,14 @@ pub enum MachineError {
         tap: TapSource,
         /// Why.
         error: TapError,
+    },
+    /// Sockets between guest and host cannot be had.
+    #[error("socket {path}: {error}", path = path.display())]
+    Vsock {
+        /// The Unix socket.
+        path: PathBuf,
+        /// Why.
+        error: ListenerError,
     },
     /// Standard input or output cannot be used.
     #[error("the terminal: {0}")]

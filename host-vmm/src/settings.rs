@@ -109,6 +109,8 @@ layer! {
         realm: bool,
         /// The kernel.
         kernel: PathBuf,
+        /// Firmware instead of it.
+        firmware: PathBuf,
         /// The initial RAM disk.
         initrd: PathBuf,
         /// The kernel's command line.

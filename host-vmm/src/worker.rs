@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::devices::virtio::{VirtioDevice, VirtioMmio};
+use crate::devices::virtio::{Source, VirtioDevice, VirtioMmio};
 use crate::sys::signal;
 
 /// How long a thread that has been told to end gets before it is told again.
@@ -60,11 +60,13 @@ impl Worker {
         for (index, notifier) in device.notifiers().iter().enumerate() {
             queues.push((index, notifier.try_clone()?));
         }
-        let source = device.source()?;
         Self::start(name, move |sources| {
-            if let Some(source) = &source
-                && let Err(error) = sources.add_edges(source, SOURCE)
-            {
+            let listens = match device.source() {
+                Some(Source::Level(source)) => sources.add(&source, SOURCE),
+                Some(Source::Edges(source)) => sources.add_edges(&source, SOURCE),
+                None => Ok(()),
+            };
+            if let Err(error) = listens {
                 tracing::error!("a device does not hear of what comes for it: {error}");
             }
             for (index, notifier) in &queues {

@@ -10,7 +10,7 @@ pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
     for disk in &configuration.disks {
         let name = "disk";
         let shown = disk.path.display();
-        lines.push(match Block::open(&disk.path, disk.read_only) {
+        lines.push(match Block::open(&disk.path, disk.read_only, disk.direct) {
             Ok(_) => Line::good(name, format!("{shown} can be opened")),
             Err(error) => Line::bad(
                 name,

@@ -39,6 +39,10 @@ pub struct MachineArguments {
     /// The kernel: an arm64 Image
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
+    /// Firmware instead of a kernel: a flat image, loaded at the start of RAM and entered at its
+    /// first byte with the address of the device tree in X0
+    #[arg(long, value_name = "FILE")]
+    pub firmware: Option<PathBuf>,
     /// The initial RAM disk
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
@@ -68,12 +72,11 @@ pub struct MachineArguments {
         value_parser = devices::net
     )]
     pub nets: Vec<Net>,
-    /// Sockets between guest and host, by a Unix socket
+    /// Sockets between guest and host: the guest's address, and a Unix socket
     #[arg(
         long = "vsock",
         value_name = "cid=NUMBER,socket=PATH",
-        value_parser = devices::vsock,
-        hide = true
+        value_parser = devices::vsock
     )]
     pub vsocks: Vec<Vsock>,
     /// A device for random numbers of the host's kernel
@@ -151,6 +154,7 @@ impl MachineArguments {
                 name: flag("--name", self.name),
                 realm: flag("--realm", self.realm),
                 kernel: flag("--kernel", self.kernel),
+                firmware: flag("--firmware", self.firmware),
                 initrd: flag("--initrd", self.initrd),
                 cmdline: flag("--cmdline", self.cmdline),
                 memory: flag("--memory", self.memory),

@@ -210,7 +210,11 @@ fn network_interfaces() {
         "--name",
         "web",
         "--rng",
+        "--vsock",
+        "cid=3,socket=a,b",
     ]);
+    assert_eq!(machine.vsocks[0].cid.get(), 3);
+    assert_eq!(machine.vsocks[0].socket, Path::new("a,b"));
     let [one, two] = <[_; 2]>::try_from(machine.nets).unwrap();
     assert_eq!(one.tap.to_string(), "tap0");
     assert_eq!(two.tap.to_string(), "descriptor 9");
@@ -228,15 +232,22 @@ fn network_interfaces() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    for line in [
-        &["--vsock", "cid=3,socket=a,b"][..],
-        &["--disk", "d,direct,readonly"],
-    ] {
-        let text = refused(line).to_string();
-        assert!(
-            text.starts_with("this version of host-vmm has no code for "),
-            "{text}"
-        );
-    }
+fn disks_without_the_hosts_page_cache() {
+    let machine = configuration(&[
+        "--disk",
+        "d,direct,readonly",
+        "--disk",
+        "e,direct",
+        "--disk",
+        "f",
+    ]);
+    let how = machine
+        .disks
+        .iter()
+        .map(|disk| (disk.direct, disk.read_only));
+    assert_eq!(
+        how.collect::<Vec<_>>(),
+        [(true, true), (true, false), (false, false)]
+    );
+    assert_eq!(machine.disks[0].path, Path::new("d"));
 }

@@ -8,28 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ConfigurationError, MachineName};
 
-/// Devices and options that are described here and that this version has no code for: they are
-/// refused, and not left out. Whoever builds one takes it off this list.
-pub const NOT_BUILT: &[Unbuilt] = &[Unbuilt::Vsock, Unbuilt::DirectAccess];
-
-/// What can be missing of devices.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unbuilt {
-    /// Sockets between guest and host.
-    Vsock,
-    /// Disks that are accessed without the host's page cache.
-    DirectAccess,
-}
-
-impl fmt::Display for Unbuilt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Vsock => "sockets between guest and host (vsock)",
-            Self::DirectAccess => "direct access to disks",
-        })
-    }
-}
-
 /// What a virtio-mmio slot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VirtioDevice<'a> {

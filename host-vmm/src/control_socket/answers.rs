@@ -111,8 +111,16 @@ struct State<'a> {
 const READ: &str = "GET, HEAD";
 const ACT: &str = "POST";
 
+/// Why devices cannot be added or removed.
+const NO_HOT_PLUG: &str = "devices stay as they are as long as the machine is there: \
+                           change its settings, and start it again";
+
 /// The answer to a request, and what comes then.
 pub(super) fn answer(life: &Life, request: &Request) -> (Response, Then) {
+    let is_about_devices = request.path == "/devices" || request.path.starts_with("/devices/");
+    if is_about_devices && !READ.split(", ").any(|method| method == request.method) {
+        return (Response::error(501, NO_HOT_PLUG), Then::Nothing);
+    }
     let allow = match request.path.as_str() {
         "/status" | "/metrics" | "/healthz" | "/readyz" => READ,
         "/shutdown" | "/kill" => ACT,

@@ -178,6 +178,19 @@ fn what_is_not_there_is_said() {
         assert_eq!(status, 405, "{path}");
         assert!(head.contains(&format!("\r\nAllow: {allow}")), "{head}");
     }
+    for (method, path) in [
+        ("DELETE", "/devices/3"),
+        ("POST", "/devices"),
+        ("PUT", "/devices/net/0"),
+    ] {
+        let (status, head, body) = server.ask(method, path);
+        assert_eq!(status, 501, "{path}");
+        assert!(head.starts_with("HTTP/1.1 501 Not Implemented"), "{head}");
+        assert!(body.contains("devices stay as they are"), "{body}");
+    }
+    for path in ["/devices", "/devices/3", "/devicesx"] {
+        assert_eq!(server.ask("GET", path).0, 404, "{path}");
+    }
     assert_eq!(server.send(b"\x16\x03\x01").0, 400);
     assert!(server.life.asked().is_none());
 }

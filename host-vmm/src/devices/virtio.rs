@@ -5,10 +5,11 @@ pub mod console;
 pub mod mmio;
 pub mod net;
 pub mod rng;
+pub mod vsock;
 
 pub use mmio::VirtioMmio;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::RawFd;
 
 use thiserror::Error;
 use virtio_bindings::bindings::virtio_config::{VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_VERSION_1};
@@ -26,6 +27,15 @@ pub const NEEDED_FEATURES: u64 = 1 << VIRTIO_F_VERSION_1 | 1 << VIRTIO_F_ACCESS_
 
 /// Buffers that a driver has made available together.
 pub type Chain<'a> = DescriptorChain<&'a GuestMemoryMmap>;
+
+/// A descriptor that a device's thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// As long as it can be read, the device is called.
+    Level(RawFd),
+    /// Whenever there is more to read, the device is called.
+    Edges(RawFd),
+}
 
 /// What a driver must not do with the chains of a queue. Its device stops until it is reset.
 #[derive(Clone, Copy, PartialEq, Eq, Error, Debug)]
@@ -80,9 +90,8 @@ pub trait VirtioDevice: Send + 'static {
         chain: Chain<'_>,
     ) -> Result<u32, Misuse>;
 
-    /// Something that [`VirtioDevice::attend`] is called for when it can be read, and once only
-    /// until there is more to read.
-    fn source(&self) -> Option<BorrowedFd<'_>> {
+    /// What [`VirtioDevice::attend`] is called for. It stays open as long as the device is there.
+    fn source(&self) -> Option<Source> {
         None
     }
 

@@ -157,6 +157,37 @@ fn memory_has_to_hold_all_of_it_and_need_not_hold_more() {
 }
 
 #[test]
+fn firmware_is_loaded_as_it_is() {
+    let mut files = Files::plain();
+    let path = files.folder.path().join("firmware");
+    files.configuration.kernel.clone_from(&path);
+    files.configuration.program = Program::Firmware;
+    for (bytes, tree) in [
+        (1, 0x8040_0000),
+        (5000, 0x8040_0000),
+        (2 << 20, 0x8040_0000),
+        ((2 << 20) + 1, 0x8060_0000),
+    ] {
+        fs::write(&path, vec![9; bytes]).unwrap();
+        let prepared = files.prepared();
+        assert_eq!(prepared.entry, 0x8000_0000);
+        assert_eq!(prepared.registers(), [tree, 0, 0, 0, 0, 0, 0, 0], "{bytes}");
+        assert_eq!(prepared.kernel().ipa, 0x8000_0000);
+        assert!(prepared.kernel().content() == vec![9; bytes]);
+        assert_eq!(prepared.initrd().unwrap().ipa, tree + 0x20_0000);
+    }
+    fs::write(&path, []).unwrap();
+    assert!(matches!(files.error(), LoadError::Empty(found) if found == path));
+    File::create(&path)
+        .unwrap()
+        .set_len(MAX_IMAGE_BYTES + 1)
+        .unwrap();
+    assert!(matches!(files.error(), LoadError::FirmwareTooLarge(found) if found == path));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(files.error(), LoadError::Read { .. }));
+}
+
+#[test]
 fn files_that_cannot_be_used() {
     let mut files = Files::plain();
     let missing = files.folder.path().join("missing");
@@ -171,7 +202,7 @@ fn files_that_cannot_be_used() {
     let empty = files.folder.path().join("empty");
     fs::write(&empty, []).unwrap();
     files.configuration.initrd = Some(empty.clone());
-    assert!(matches!(files.error(), LoadError::EmptyInitrd(path) if path == empty));
+    assert!(matches!(files.error(), LoadError::Empty(path) if path == empty));
     let huge = files.folder.path().join("huge");
     File::create(&huge).unwrap().set_len(1 << 40).unwrap();
     files.configuration.kernel = huge.clone();

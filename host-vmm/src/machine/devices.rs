@@ -9,14 +9,13 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::MachineError;
 use super::control::Control;
 use crate::backend::{BackendError, VirtualMachine};
-use crate::configuration::{
-    self, Configuration, ConsoleEnd, Disk, TapSource, Unbuilt, VirtioDevice,
-};
+use crate::configuration::{self, Configuration, ConsoleEnd, Disk, TapSource, VirtioDevice};
 use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
 use crate::devices::virtio::block::Block;
 use crate::devices::virtio::console::Console;
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::rng::Rng;
+use crate::devices::virtio::vsock::{Listener, Vsock};
 use crate::devices::virtio::{self, VirtioMmio};
 use crate::devices::{Bus, InterruptLine};
 use crate::layout::{Device, Layout, SERIAL, Spi};
@@ -57,13 +56,21 @@ impl Devices {
             match device {
                 VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
                 VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram, control)?,
-                // The configuration has been refused before.
                 VirtioDevice::Net(net) => {
                     let name = format!("net {slot}");
                     let net = open_net(configuration, net)?;
                     devices.add_virtio(&name, net, place, ram, control)?;
                 }
-                VirtioDevice::Vsock(_) => return Err(not_built(Unbuilt::Vsock)),
+                VirtioDevice::Vsock(vsock) => {
+                    let name = format!("vsock {slot}");
+                    let listener = Listener::new(&vsock.socket);
+                    let listener = listener.map_err(|error| MachineError::Vsock {
+                        path: vsock.socket.clone(),
+                        error,
+                    })?;
+                    let vsock = Vsock::new(vsock.cid, listener)?;
+                    devices.add_virtio(&name, vsock, place, ram, control)?;
+                }
                 VirtioDevice::Rng(_) => {
                     let name = format!("random numbers {slot}");
                     devices.add_virtio(&name, Rng::default(), place, ram, control)?;
@@ -109,11 +116,12 @@ impl Devices {
         ram: &Ram,
         control: &Control,
     ) -> Result<(), MachineError> {
-        let block =
-            Block::open(&disk.path, disk.read_only).map_err(|error| MachineError::Disk {
+        let block = Block::open(&disk.path, disk.read_only, disk.direct).map_err(|error| {
+            MachineError::Disk {
                 path: disk.path.clone(),
                 error,
-            })?;
+            }
+        })?;
         self.add_virtio(&format!("disk {slot}"), block, place, ram, control)?;
         Ok(())
     }
@@ -179,10 +187,6 @@ fn open_net(
     let number = configuration.nets.iter().position(|other| other == net);
     let address = net.address(&configuration.name, number.unwrap_or(0));
     Ok(Net::new(tap, address))
-}
-
-fn not_built(what: Unbuilt) -> MachineError {
-    io::Error::other(format!("no code for {what}")).into()
 }
 
 /// Writes to an event.

@@ -5,7 +5,7 @@ use attestation_token::reference::file::{self, ReferenceFileError};
 use attestation_token::reference::{RealmReference, ReferenceValues};
 use serde::Serialize;
 
-use crate::configuration::{Configuration, RealmOptions};
+use crate::configuration::{Configuration, Program, RealmOptions};
 use crate::layout::{PAGE_BYTES, Range};
 use crate::load::{Prepared, Segment};
 
@@ -96,8 +96,12 @@ impl<'a> Report<'a> {
     ) -> Self {
         let layout = &prepared.layout;
         let path = |path: &std::path::Path| Some(path.display().to_string());
+        let program = match configuration.program {
+            Program::Kernel => "kernel",
+            Program::Firmware => "firmware",
+        };
         let mut contents = vec![
-            content("kernel", path(&configuration.kernel), prepared.kernel()),
+            content(program, path(&configuration.kernel), prepared.kernel()),
             content("device-tree", None, prepared.device_tree()),
         ];
         contents.extend(prepared.initrd().map(|initrd| {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::configuration::{
     Backend, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
-    HashAlgorithm, MachineName, MemorySize, Net, OnReset, RealmOptions, Rng, TapSource,
+    HashAlgorithm, MachineName, MemorySize, Net, OnReset, Program, RealmOptions, Rng, TapSource,
     VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
 use crate::error::{Error, OptionError};
@@ -56,8 +56,11 @@ impl Settings {
         } = self;
         let is_realm = realm || machine.realm.as_ref().is_some_and(|given| given.value);
         let name = report.or("name", machine.name, MachineName::default);
-        let kernel = machine.kernel.ok_or(Error::NoKernel)?;
-        let kernel = report.add("kernel", kernel);
+        let (program, kernel) = program(machine.kernel, machine.firmware)?;
+        let kernel = match program {
+            Program::Kernel => report.add("kernel", kernel),
+            Program::Firmware => report.add("firmware", kernel),
+        };
         let initrd = report.option("initrd", machine.initrd);
         let has_terminal = |end: &ConsoleSettings| end.to.value == ConsoleEnd::Terminal;
         let virtio_has_terminal = devices.consoles.iter().any(has_terminal);
@@ -82,6 +85,7 @@ impl Settings {
         let nodes = DeviceNodes::default();
         let mut configuration = Configuration {
             name,
+            program,
             initrd,
             command_line,
             memory,
@@ -109,6 +113,27 @@ impl Settings {
             process,
             report,
         })
+    }
+}
+
+/// What is started: the command line counts before the file.
+fn program(
+    kernel: Option<Setting<PathBuf>>,
+    firmware: Option<Setting<PathBuf>>,
+) -> Result<(Program, Setting<PathBuf>), Error> {
+    let is_flag = |setting: &Setting<PathBuf>| matches!(setting.origin, Origin::Flag(_));
+    match (kernel, firmware) {
+        (None, None) => Err(Error::NoKernel),
+        (Some(kernel), None) => Ok((Program::Kernel, kernel)),
+        (None, Some(firmware)) => Ok((Program::Firmware, firmware)),
+        (Some(kernel), Some(firmware)) => match (is_flag(&kernel), is_flag(&firmware)) {
+            (true, false) => Ok((Program::Kernel, kernel)),
+            (false, true) => Ok((Program::Firmware, firmware)),
+            (true, true) | (false, false) => Err(Error::Option {
+                option: firmware.origin.place("firmware"),
+                error: OptionError::KernelOrFirmware,
+            }),
+        },
     }
 }
 

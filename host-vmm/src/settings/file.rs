@@ -172,6 +172,7 @@ fn settings(root: &mut Table<'_>) -> Result<Settings, FileError> {
         name: root.get("name")?,
         realm: None,
         kernel: root.get("kernel")?,
+        firmware: root.get("firmware")?,
         initrd: root.get("initrd")?,
         cmdline: root.get("cmdline")?,
         memory: root.get("memory")?,

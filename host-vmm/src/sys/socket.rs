@@ -1,9 +1,11 @@
-//! What Unix sockets know of their other end.
+//! Unix sockets: what they know of their other end, and connecting without waiting.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd as _;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use crate::life::Peer;
 
@@ -36,9 +38,73 @@ pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
     })
 }
 
+/// Connects if nobody has to wait for that. Reads and writes do not wait either.
+///
+/// # Errors
+///
+/// `WouldBlock` if the other end has not looked at others before, and the kernel's.
+pub fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: arguments and result are numbers.
+    let descriptor = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // SAFETY: a structure of numbers, all of which may be zero.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    address.sun_family = libc::sa_family_t::try_from(libc::AF_UNIX).map_err(io::Error::other)?;
+    let path = path.as_os_str().as_bytes();
+    // A zero ends it.
+    if path.len() >= address.sun_path.len() || path.contains(&0) {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(path) {
+        *place = libc::c_char::from_ne_bytes([*byte]);
+    }
+    let size = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `size` bytes of a structure that outlives the call.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), size) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn connecting_does_not_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut stream = connect_at_once(&path).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        listener.accept().unwrap().0.write_all(b"x").unwrap();
+        assert_eq!(stream.read(&mut [0; 2]).unwrap(), 1);
+        // Nobody looks at these.
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect_at_once(&path) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        let kind = |path: &Path| connect_at_once(path).unwrap_err().kind();
+        assert_eq!(kind(&path), io::ErrorKind::ConnectionRefused);
+        assert_eq!(kind(&folder.path().join("absent")), io::ErrorKind::NotFound);
+        let long = folder.path().join("x".repeat(108));
+        assert_eq!(kind(&long), io::ErrorKind::InvalidFilename);
+    }
 
     #[test]
     fn the_other_end_is_this_process() {

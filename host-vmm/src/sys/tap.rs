@@ -97,7 +97,7 @@ impl Tap {
             *place = libc::c_char::from_ne_bytes([*byte]);
         }
         let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-        request.ifr_ifru.ifru_flags = (flags & 0xffff) as libc::c_short;
+        request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
         // SAFETY: the kernel reads and writes a structure of this type, which outlives the call.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
         if result < 0 {

@@ -1,4 +1,9 @@
 //! Disks (virtio 1.2, section 5.2): a file or a block device of the host, in sectors of 512 bytes.
+//!
+//! Content goes through the host's page cache, or past it (`O_DIRECT`). Either way a flush has the
+//! host's storage keep what was written before; a driver that knows of no flushes gets that after
+//! each write. Past the page cache, the guest's blocks are as large as the host's storage wants
+//! them.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -18,7 +23,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::{Chain, Misuse, VirtioDevice, read_bytes, reader, writer};
 use crate::devices::Complaints;
-use crate::sys::file::set_blocking;
+use crate::sys::file::{set_blocking, set_direct};
 
 const SECTOR_BYTES: u64 = 512;
 /// Type, reserved word and sector in front of each request.
@@ -32,6 +37,8 @@ const MAX_SEGMENT_BYTES: u32 = 128 << 10;
 const MAX_REQUEST_BYTES: usize = MAX_SEGMENTS as usize * MAX_SEGMENT_BYTES as usize;
 /// What is copied at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// The largest unit of direct access, and where in memory it begins.
+const MOST_UNIT: usize = 4096;
 /// Capacity, largest segment, number of segments, geometry, block size.
 const CONFIGURATION_BYTES: usize = 24;
 
@@ -41,9 +48,35 @@ pub struct Block {
     file: File,
     read_only: bool,
     sectors: u64,
+    /// Requests begin and end at multiples of so many bytes.
+    unit: u64,
+    /// The driver does not ask for what it has written to be kept.
+    keep_each: bool,
     identity: [u8; VIRTIO_BLK_ID_BYTES as usize],
-    chunk: Box<[u8]>,
+    chunk: Chunk,
     complaints: Complaints,
+}
+
+/// Where content is on its way, at an address that direct access takes.
+#[derive(Debug)]
+struct Chunk {
+    memory: Box<[u8]>,
+    begin: usize,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        let memory = vec![0; CHUNK_BYTES + MOST_UNIT].into_boxed_slice();
+        // Never more than the largest unit: bytes can be aligned to anything.
+        let begin = memory.as_ptr().align_offset(MOST_UNIT).min(MOST_UNIT);
+        Self { memory, begin }
+    }
+
+    /// So many bytes, or [`CHUNK_BYTES`].
+    fn first(&mut self, bytes: usize) -> &mut [u8] {
+        let end = self.begin + bytes.min(CHUNK_BYTES);
+        &mut self.memory[self.begin..end]
+    }
 }
 
 /// How a request ended: the bytes of data that were written, or the status.
@@ -51,12 +84,14 @@ type Outcome = Result<usize, u32>;
 
 impl Block {
     /// The disk in a file or block device. What is behind its last whole sector is not part of it.
-    /// A disk that is written to belongs to one machine, others may be read by several.
+    /// A disk that is written to belongs to one machine, others may be read by several. With
+    /// `direct` content does not go through the host's page cache.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, if it is something else, or if another machine has it.
-    pub fn open(path: &Path, read_only: bool) -> io::Result<Self> {
+    /// If it cannot be opened, if it is something else, if another machine has it, or if there is
+    /// no direct access to it.
+    pub fn open(path: &Path, read_only: bool, direct: bool) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(!read_only)
@@ -71,7 +106,12 @@ impl Block {
         if !kind.is_file() && !kind.is_block_device() {
             return Err(io::Error::other("neither a file nor a block device"));
         }
-        set_blocking(&file)?;
+        let unit = if direct {
+            access_directly(&file)?
+        } else {
+            set_blocking(&file)?;
+            SECTOR_BYTES
+        };
         let locked = if read_only {
             file.try_lock_shared()
         } else {
@@ -96,9 +136,12 @@ impl Block {
         Ok(Self {
             file,
             read_only,
-            sectors: size / SECTOR_BYTES,
+            // Whole blocks.
+            sectors: size / unit * (unit / SECTOR_BYTES),
+            unit,
+            keep_each: true,
             identity,
-            chunk: vec![0; CHUNK_BYTES].into(),
+            chunk: Chunk::new(),
             complaints: Complaints::default(),
         })
     }
@@ -124,7 +167,10 @@ impl Block {
             VIRTIO_BLK_T_OUT => {
                 let bytes = reader.available_bytes();
                 let start = self.position(sector, bytes)?;
-                let result = self.write(start, bytes, reader);
+                let mut result = self.write(start, bytes, reader);
+                if self.keep_each && result.is_ok() {
+                    result = self.file.sync_data().map(|()| 0);
+                }
                 result.map_err(|error| self.failed(&error))
             }
             VIRTIO_BLK_T_FLUSH => {
@@ -144,7 +190,8 @@ impl Block {
     fn position(&self, sector: u64, bytes: usize) -> Result<u64, u32> {
         let count = u64::try_from(bytes).map_err(|_| VIRTIO_BLK_S_IOERR)?;
         let inside = bytes <= MAX_REQUEST_BYTES
-            && count.is_multiple_of(SECTOR_BYTES)
+            && count.is_multiple_of(self.unit)
+            && sector.is_multiple_of(self.unit / SECTOR_BYTES)
             && sector
                 .checked_add(count / SECTOR_BYTES)
                 .is_some_and(|end| end <= self.sectors);
@@ -164,8 +211,8 @@ impl Block {
         let mut position = start;
         let mut left = bytes;
         while left > 0 {
-            let count = left.min(self.chunk.len());
-            let chunk = &mut self.chunk[..count];
+            let chunk = self.chunk.first(left);
+            let count = chunk.len();
             self.file.read_exact_at(chunk, position)?;
             data.write_all(chunk)?;
             position += count as u64;
@@ -178,8 +225,8 @@ impl Block {
         let mut position = start;
         let mut left = bytes;
         while left > 0 {
-            let count = left.min(self.chunk.len());
-            let chunk = &mut self.chunk[..count];
+            let chunk = self.chunk.first(left);
+            let count = chunk.len();
             data.read_exact(chunk)?;
             self.file.write_all_at(chunk, position)?;
             position += count as u64;
@@ -211,8 +258,12 @@ impl VirtioDevice for Block {
         space[..8].copy_from_slice(&self.sectors.to_le_bytes());
         space[8..12].copy_from_slice(&MAX_SEGMENT_BYTES.to_le_bytes());
         space[12..16].copy_from_slice(&MAX_SEGMENTS.to_le_bytes());
-        space[20..24].copy_from_slice(&SECTOR_BYTES.to_le_bytes()[..4]);
+        space[20..24].copy_from_slice(&self.unit.to_le_bytes()[..4]);
         read_bytes(&space, offset, data);
+    }
+
+    fn start(&mut self, features: u64) {
+        self.keep_each = features >> VIRTIO_BLK_F_FLUSH & 1 == 0;
     }
 
     fn serve(
@@ -236,6 +287,19 @@ impl VirtioDevice for Block {
         // The byte is there: it has just been split off.
         let _ = status.write_all(&code.to_le_bytes()[..1]);
         Ok(u32::try_from(written).map_or(1, |written| written + 1))
+    }
+}
+
+/// Has content go past the host's page cache, and says in which units.
+fn access_directly(file: &File) -> io::Result<u64> {
+    let unit = set_direct(file)?;
+    // Where the kernel does not say it, this is right: nothing has larger ones.
+    let unit = unit.map_or(MOST_UNIT as u64, u64::from);
+    if unit.is_power_of_two() && (SECTOR_BYTES..=MOST_UNIT as u64).contains(&unit) {
+        Ok(unit)
+    } else {
+        let what = format!("no direct access: it would have to be in units of {unit} bytes");
+        Err(io::Error::other(what))
     }
 }
 

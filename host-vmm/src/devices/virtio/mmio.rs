@@ -6,7 +6,6 @@
 //! rare, and a reset *must* wait, because the guest has its buffers back afterwards.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +30,7 @@ use virtio_queue::{Error as QueueError, Queue, QueueOwnedT as _, QueueT as _};
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::{COMMON_FEATURES, Chain, Misuse, NEEDED_FEATURES, VirtioDevice};
+use super::{COMMON_FEATURES, Chain, Misuse, NEEDED_FEATURES, Source, VirtioDevice};
 use crate::devices::{Complaints, InterruptLine, MmioDevice, lock};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
@@ -152,14 +151,8 @@ impl<D: VirtioDevice> VirtioMmio<D> {
     }
 
     /// What the device's thread waits for besides its notifiers.
-    ///
-    /// # Errors
-    ///
-    /// If the process has no descriptor left.
-    pub fn source(&self) -> io::Result<Option<OwnedFd>> {
-        let state = lock(&self.state);
-        let source = state.device.source();
-        source.map(|source| source.try_clone_to_owned()).transpose()
+    pub fn source(&self) -> Option<Source> {
+        lock(&self.state).device.source()
     }
 
     /// Has the device take notice of what has come from its source.

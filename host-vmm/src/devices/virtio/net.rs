@@ -6,7 +6,7 @@
 //! 64 KiB, of which a Realm would have to share millions of bytes that it may never use.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net::{
@@ -19,7 +19,7 @@ use vm_memory::GuestMemoryMmap;
 use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Chain, Misuse, VirtioDevice, read_bytes, reader, writer};
+use super::{Chain, Misuse, Source, VirtioDevice, read_bytes, reader, writer};
 use crate::configuration::MacAddress;
 use crate::devices::Complaints;
 use crate::sys::tap::Tap;
@@ -123,6 +123,11 @@ impl<L: Link> Net<L> {
             outgoing: vec![0; MOST_BYTES].into(),
             complaints: Complaints::default(),
         }
+    }
+
+    /// The host's side.
+    pub fn link(&self) -> &L {
+        &self.link
     }
 
     fn has(&self, feature: u32) -> bool {
@@ -304,8 +309,8 @@ impl<L: Link> VirtioDevice for Net<L> {
         }
     }
 
-    fn source(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.link.descriptor())
+    fn source(&self) -> Option<Source> {
+        Some(Source::Edges(self.link.descriptor().as_raw_fd()))
     }
 
     fn attend(&mut self) {

@@ -134,7 +134,7 @@ fn what_nobody_knows_is_an_error_with_a_suggestion() {
         ),
         (
             "command-line = \"quiet\"",
-            "web.toml:1: no key 'command-line' is known; there are name, kernel, initrd, cmdline, ",
+            "web.toml:1: no key 'command-line' is known; there are name, kernel, firmware, initrd, cmdline, ",
         ),
         (
             "[realm]\n\nhsah = \"sha-256\"",

@@ -29,7 +29,7 @@ fn disk() -> NamedTempFile {
 }
 
 fn driver(file: &NamedTempFile, read_only: bool) -> Driver<Block> {
-    Driver::new(Block::open(file.path(), read_only).unwrap())
+    Driver::new(Block::open(file.path(), read_only, false).unwrap())
 }
 
 fn header(driver: &Driver<Block>, kind: u32, sector: u64) {
@@ -63,10 +63,10 @@ fn what_is_no_disk_is_refused_at_once() {
     crate::sys::file::tests::make_pipe(&pipe);
     for read_only in [true, false] {
         for path in [pipe.as_path(), Path::new("/dev/null")] {
-            let error = Block::open(path, read_only).unwrap_err();
+            let error = Block::open(path, read_only, false).unwrap_err();
             assert_eq!(error.to_string(), "neither a file nor a block device");
         }
-        Block::open(folder.path(), read_only).unwrap_err();
+        Block::open(folder.path(), read_only, false).unwrap_err();
     }
 }
 
@@ -283,7 +283,7 @@ fn buffers_that_no_driver_may_offer_stop_the_disk() {
 fn a_request_has_a_largest_size() {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 30).unwrap();
-    let disk = Block::open(file.path(), false).unwrap();
+    let disk = Block::open(file.path(), false, false).unwrap();
     assert_eq!(disk.position(1, MAX_REQUEST_BYTES), Ok(512));
     assert_eq!(
         disk.position(1, MAX_REQUEST_BYTES + 512),
@@ -309,7 +309,7 @@ fn a_file_that_has_shrunk_is_an_error_of_the_disk() {
 #[test]
 fn what_is_no_disk_cannot_be_opened() {
     let folder = TempDir::new().unwrap();
-    let open = |path: PathBuf| Block::open(&path, true).unwrap_err().kind();
+    let open = |path: PathBuf| Block::open(&path, true, false).unwrap_err().kind();
     assert_eq!(open(folder.path().into()), io::ErrorKind::IsADirectory);
     assert_eq!(open(folder.path().join("absent")), io::ErrorKind::NotFound);
 }
@@ -317,14 +317,105 @@ fn what_is_no_disk_cannot_be_opened() {
 #[test]
 fn a_disk_that_is_written_belongs_to_one_machine() {
     let file = disk();
-    let busy = |read_only| match Block::open(file.path(), read_only) {
+    let busy = |read_only| match Block::open(file.path(), read_only, false) {
         Ok(_) => false,
         Err(error) => error.kind() == io::ErrorKind::ResourceBusy,
     };
-    let writer = Block::open(file.path(), false).unwrap();
+    let writer = Block::open(file.path(), false, false).unwrap();
     assert!(busy(false) && busy(true));
     drop(writer);
-    let _reader = Block::open(file.path(), true).unwrap();
+    let _reader = Block::open(file.path(), true, false).unwrap();
     assert!(busy(false));
     assert!(!busy(true));
+}
+
+#[test]
+fn direct_access_is_in_whole_blocks() {
+    // Where temporary files are need not be a disk.
+    let folder = std::env::current_exe().unwrap();
+    let mut file = NamedTempFile::new_in(folder.parent().unwrap()).unwrap();
+    let content: Vec<u8> = (0..300_u32 << 10)
+        .map(|place| ((place >> 9) % 251) as u8)
+        .collect();
+    file.write_all(&content).unwrap();
+    file.write_all(&[0x55; 600]).unwrap();
+    file.as_file().sync_all().unwrap();
+    let block = match Block::open(file.path(), false, true) {
+        Ok(block) => block,
+        Err(error) => {
+            assert!(
+                error.to_string().starts_with("no direct access: "),
+                "{error}"
+            );
+            return;
+        }
+    };
+    let unit = block.unit as u32;
+    assert!(matches!(unit, 512 | 1024 | 2048 | 4096), "{unit}");
+    assert_eq!(block.sectors % u64::from(unit / 512), 0);
+    assert!(block.sectors >= 600);
+    let mut driver = Driver::new(block);
+    let mut space = [0; 4];
+    driver
+        .device
+        .with_device(|disk| disk.read_configuration(20, &mut space));
+    assert_eq!(u32::from_le_bytes(space), unit, "the guest's blocks");
+    let most = 300 << 10;
+    let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, 0, most, WRITE);
+    assert_eq!(status, OK);
+    assert!(driver.get(DATA, most as usize) == content);
+    let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    driver.put(DATA, &other);
+    // From any address of the guest's memory.
+    header(&driver, VIRTIO_BLK_T_OUT, 8);
+    driver.request(
+        0,
+        &[(HEADER, 16, 0), (DATA + 1, 8192, 0), (STATUS, 1, WRITE)],
+    );
+    assert_eq!(driver.get(STATUS, 1), [OK]);
+    assert_eq!(request(&mut driver, VIRTIO_BLK_T_FLUSH, 0, 0, 0).0, OK);
+    let seen = std::fs::read(file.path()).unwrap();
+    assert!(seen[4096..4096 + 8192] == other[1..8193]);
+    assert!(seen[4096 + 8192..most as usize] == content[4096 + 8192..]);
+    if unit > 512 {
+        assert_eq!(
+            request(&mut driver, VIRTIO_BLK_T_IN, 0, 512, WRITE).0,
+            IOERR
+        );
+        assert_eq!(
+            request(&mut driver, VIRTIO_BLK_T_IN, 1, unit, WRITE).0,
+            IOERR
+        );
+    }
+}
+
+#[test]
+fn blocks_may_be_larger_than_sectors() {
+    let file = disk();
+    let mut disk = Block::open(file.path(), false, false).unwrap();
+    disk.unit = 1024;
+    for (sector, bytes, expected) in [
+        (0, 1024, Ok(0)),
+        (2, 3072, Ok(1024)),
+        (0, 512, Err(VIRTIO_BLK_S_IOERR)),
+        (1, 1024, Err(VIRTIO_BLK_S_IOERR)),
+        (6, 2048, Err(VIRTIO_BLK_S_IOERR)),
+    ] {
+        assert_eq!(disk.position(sector, bytes), expected, "{sector} {bytes}");
+    }
+    let begin = disk.chunk.first(1 << 20);
+    assert_eq!(begin.len(), CHUNK_BYTES);
+    assert!((begin.as_ptr() as usize).is_multiple_of(4096));
+}
+
+#[test]
+fn a_driver_without_flushes_has_each_write_kept() {
+    let file = disk();
+    let mut driver = driver(&file, false);
+    assert!(driver.device.with_device(|disk| disk.keep_each));
+    driver.put(DATA, &[0x77; 512]);
+    assert_eq!(request(&mut driver, VIRTIO_BLK_T_OUT, 0, 512, 0), (OK, 1));
+    driver.start(1 << VIRTIO_BLK_F_FLUSH);
+    assert!(!driver.device.with_device(|disk| disk.keep_each));
+    assert_eq!(request(&mut driver, VIRTIO_BLK_T_OUT, 0, 512, 0), (OK, 1));
 }

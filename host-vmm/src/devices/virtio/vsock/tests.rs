@@ -1,0 +1,689 @@
+// Patterns may be cut.
+#![allow(clippy::cast_possible_truncation)]
+
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread;
+
+use tempfile::TempDir;
+use zerocopy::FromBytes as _;
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::connection::ROOM;
+use super::packet::{RECEIVES_NO_MORE, SENDS_NO_MORE};
+use super::*;
+use crate::devices::virtio::tests::{Driver, MEMORY, MEMORY_BYTES, WRITE};
+
+const CID: u32 = 7;
+/// What is sent, and what is received.
+const OUT: u64 = MEMORY + 0x1_0000;
+const IN: u64 = MEMORY + 0x4_0000;
+/// Room for a packet of the host.
+const IN_BYTES: u32 = 0x1_0000 + 44;
+/// What the guest says that it has room for.
+const GUEST_ROOM: u32 = 0x1_0000;
+
+/// A driver, and the folder with the sockets.
+struct Guest {
+    driver: Driver<Vsock>,
+    folder: TempDir,
+}
+
+/// What the guest got.
+#[derive(PartialEq, Eq, Debug)]
+struct Packet {
+    header: Header,
+    content: Vec<u8>,
+}
+
+impl Packet {
+    fn operation(&self) -> Operation {
+        self.header.operation().unwrap()
+    }
+
+    /// Ports of host and guest.
+    fn ports(&self) -> (u32, u32) {
+        (
+            self.header.source_port.get(),
+            self.header.destination_port.get(),
+        )
+    }
+}
+
+fn header(host_port: u32, guest_port: u32, operation: Operation) -> Header {
+    let mut header = Header::new_zeroed();
+    header.source_cid = U64::new(CID.into());
+    header.destination_cid = HOST_CID;
+    header.source_port = U32::new(guest_port);
+    header.destination_port = U32::new(host_port);
+    header.kind = STREAM;
+    header.operation = operation.into();
+    header.room = U32::new(GUEST_ROOM);
+    header
+}
+
+impl Guest {
+    fn new() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    fn with_patience(patience: Duration) -> Self {
+        let folder = TempDir::new().unwrap();
+        let listener = Listener::new(&folder.path().join("guest")).unwrap();
+        let mut vsock = Vsock::new(CID.to_string().parse().unwrap(), listener).unwrap();
+        vsock.patience = patience;
+        Self {
+            driver: Driver::new(vsock),
+            folder,
+        }
+    }
+
+    /// A program of the host listens at a port.
+    fn listen(&self, port: u32) -> UnixListener {
+        UnixListener::bind(self.folder.path().join(format!("guest_{port}"))).unwrap()
+    }
+
+    /// A program of the host connects.
+    fn knock(&self) -> UnixStream {
+        UnixStream::connect(self.folder.path().join("guest")).unwrap()
+    }
+
+    fn send_raw(&mut self, header: &Header, content: &[u8]) {
+        self.driver.put(OUT, header.as_bytes());
+        self.driver.put(OUT + 44, content);
+        let bytes = content.len() as u32;
+        let used = self
+            .driver
+            .request(TRANSMIT, &[(OUT, 44, 0), (OUT + 44, bytes, 0)]);
+        assert_eq!(used, 0);
+    }
+
+    fn send(&mut self, mut header: Header, content: &[u8]) {
+        header.set_length(content.len());
+        self.send_raw(&header, content);
+    }
+
+    /// The next packet for the guest.
+    fn next(&mut self) -> Option<Packet> {
+        self.next_of(IN_BYTES)
+    }
+
+    fn next_of(&mut self, room: u32) -> Option<Packet> {
+        // Each takes notice of so many events.
+        for _ in 0..=MOST_CONNECTIONS / MOST_EVENTS {
+            self.driver.device.attend();
+        }
+        if !self.driver.device.with_device(|vsock| vsock.wants(RECEIVE)) {
+            return None;
+        }
+        let used = self.driver.request(RECEIVE, &[(IN, room, WRITE)]) as usize;
+        let bytes = self.driver.get(IN, used);
+        let (header, content) = Header::read_from_prefix(&bytes).unwrap();
+        assert_eq!(header.length.get() as usize, content.len());
+        assert_eq!(header.destination_cid.get(), u64::from(CID));
+        Some(Packet {
+            header,
+            content: content.to_vec(),
+        })
+    }
+
+    fn expect(&mut self, operation: Operation) -> Packet {
+        let packet = self
+            .next()
+            .unwrap_or_else(|| panic!("no {operation:?} comes"));
+        assert_eq!(packet.operation(), operation, "{packet:?}");
+        packet
+    }
+
+    fn connections(&self) -> usize {
+        self.driver
+            .device
+            .with_device(|vsock| vsock.connections.len())
+    }
+
+    /// A stream between port 80 of the host and port 1000 of the guest.
+    fn connected(&mut self) -> UnixStream {
+        let listener = self.listen(80);
+        self.send(header(80, 1000, Operation::Request), &[]);
+        self.expect(Operation::Response);
+        listener.accept().unwrap().0
+    }
+
+    fn data(&mut self, content: &[u8]) {
+        self.send(header(80, 1000, Operation::Data), content);
+    }
+
+    fn shutdown(&mut self, flags: u32) {
+        let mut header = header(80, 1000, Operation::Shutdown);
+        header.flags = U32::new(flags);
+        self.send(header, &[]);
+    }
+}
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    // A prime, so that no two packets are alike.
+    (0..bytes).map(|place| (place % 251) as u8).collect()
+}
+
+fn read_all(mut stream: &UnixStream, bytes: usize) -> Vec<u8> {
+    let mut data = vec![0; bytes];
+    stream.read_exact(&mut data).unwrap();
+    data
+}
+
+#[test]
+fn the_address_is_in_the_configuration() {
+    let guest = Guest::new();
+    let mut space = [0xff; 9];
+    guest
+        .driver
+        .device
+        .with_device(|vsock| vsock.read_configuration(0, &mut space));
+    assert_eq!(space, [7, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(guest.driver.read(8), 19);
+}
+
+#[test]
+fn a_program_of_the_host_reaches_the_guest() {
+    let mut guest = Guest::new();
+    let mut stream = guest.knock();
+    stream.write_all(b"CONNECT 12").unwrap();
+    assert_eq!(guest.next(), None);
+    // What follows the line is for the guest.
+    stream.write_all(b"34\nfirst").unwrap();
+    let request = guest.expect(Operation::Request);
+    let (port, guest_port) = request.ports();
+    assert_eq!(guest_port, 1234);
+    assert!(port >= FIRST_PORT);
+    assert_eq!(request.header.source_cid, HOST_CID);
+    assert_eq!(request.header.room.get(), ROOM);
+    assert_eq!(guest.next(), None, "nothing before the guest has accepted");
+    guest.send(header(port, 1234, Operation::Response), &[]);
+    let line = format!("OK {port}\n");
+    assert_eq!(read_all(&stream, line.len()), line.as_bytes());
+    assert_eq!(guest.expect(Operation::Data).content, b"first");
+    guest.send(header(port, 1234, Operation::Data), b"answer");
+    assert_eq!(read_all(&stream, 6), b"answer");
+    // One direction, then the other.
+    stream.write_all(b"last").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(guest.expect(Operation::Data).content, b"last");
+    assert_eq!(
+        guest.expect(Operation::Shutdown).header.flags.get(),
+        SENDS_NO_MORE
+    );
+    guest.send(header(port, 1234, Operation::Data), b"more");
+    assert_eq!(read_all(&stream, 4), b"more");
+    drop(stream);
+    let both = RECEIVES_NO_MORE | SENDS_NO_MORE;
+    assert_eq!(guest.expect(Operation::Shutdown).header.flags.get(), both);
+    guest.send(header(port, 1234, Operation::Reset), &[]);
+    assert_eq!(guest.next(), None);
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn a_program_of_the_guest_reaches_the_host() {
+    let mut guest = Guest::new();
+    let listener = guest.listen(80);
+    guest.send(header(80, 1000, Operation::Request), &[]);
+    let response = guest.expect(Operation::Response);
+    assert_eq!(response.ports(), (80, 1000));
+    let mut stream = listener.accept().unwrap().0;
+    guest.data(b"question");
+    assert_eq!(read_all(&stream, 8), b"question");
+    stream.write_all(b"answer").unwrap();
+    assert_eq!(guest.expect(Operation::Data).content, b"answer");
+    guest.data(b"end");
+    guest.shutdown(SENDS_NO_MORE);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"end");
+    assert_eq!(guest.next(), None);
+    guest.shutdown(RECEIVES_NO_MORE);
+    assert_eq!(guest.expect(Operation::Reset).ports(), (80, 1000));
+    assert_eq!(guest.connections(), 0);
+    // Nobody listens there.
+    guest.send(header(81, 1000, Operation::Request), &[]);
+    assert_eq!(guest.expect(Operation::Reset).ports(), (81, 1000));
+}
+
+#[test]
+fn a_program_that_says_something_else_is_turned_away() {
+    let mut guest = Guest::new();
+    for text in [
+        "CONNECT\n",
+        "CONNECT \n",
+        "CONNECT +1\n",
+        "CONNECT 4294967296\n",
+        "connect 1\n",
+        "CONNECT 1 2\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "CONNECT 00000000000000000000000000000001\n",
+        "\u{e4}\n",
+    ] {
+        let mut stream = guest.knock();
+        stream.write_all(text.as_bytes()).unwrap();
+        assert_eq!(guest.next(), None, "{text:?}");
+        // Closing with unread bytes is a reset.
+        let read = stream.read(&mut [0]);
+        assert!(matches!(read, Ok(0) | Err(_)), "{text:?}");
+        assert_eq!(guest.connections(), 0);
+    }
+    drop(guest.knock());
+    assert_eq!(guest.next(), None);
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn a_guest_that_refuses_ends_the_hosts_stream() {
+    let mut guest = Guest::new();
+    let mut stream = guest.knock();
+    stream.write_all(b"CONNECT 1\n").unwrap();
+    let (port, _) = guest.expect(Operation::Request).ports();
+    guest.send(header(port, 1, Operation::Reset), &[]);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    assert_eq!(guest.connections(), 0);
+    // A client that does not wait for the answer.
+    let mut stream = guest.knock();
+    stream.write_all(b"CONNECT 1\n").unwrap();
+    let (port, _) = guest.expect(Operation::Request).ports();
+    drop(stream);
+    assert_eq!(guest.expect(Operation::Reset).ports(), (port, 1));
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn time_is_limited_until_the_guest_has_accepted() {
+    let mut guest = Guest::with_patience(Duration::from_millis(50));
+    let mut silent = guest.knock();
+    let mut asking = guest.knock();
+    asking.write_all(b"CONNECT 1\n").unwrap();
+    let (port, _) = guest.expect(Operation::Request).ports();
+    let mut late = guest.knock();
+    late.write_all(b"CONNECT 2\n").unwrap();
+    guest.driver.device.attend();
+    assert_eq!(guest.connections(), 3);
+    let worker = crate::worker::Worker::serve("vsock", Arc::clone(&guest.driver.device)).unwrap();
+    for stream in [&mut silent, &mut asking, &mut late] {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    drop(worker);
+    // The guest hears of the one that it knows, and perhaps of the last, which it may have got.
+    let mut told = Vec::new();
+    while let Some(packet) = guest.next() {
+        told.push((packet.operation(), packet.ports().0));
+    }
+    assert!(told.contains(&(Operation::Reset, port)), "{told:?}");
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn the_guest_gets_no_more_than_it_has_room_for() {
+    let mut guest = Guest::new();
+    let mut stream = guest.connected();
+    stream.set_nonblocking(true).unwrap();
+    let content = pattern(3 * GUEST_ROOM as usize / 2);
+    assert_eq!(stream.write(&content).unwrap(), content.len());
+    let first = guest.expect(Operation::Data).content;
+    assert_eq!(first.len(), GUEST_ROOM as usize);
+    guest.expect(Operation::CreditRequest);
+    assert_eq!(guest.next(), None, "it has been asked");
+    // It has none, and is not asked again.
+    let mut update = header(80, 1000, Operation::CreditUpdate);
+    guest.send(update, &[]);
+    assert_eq!(guest.next(), None);
+    update.forwarded = U32::new(10);
+    guest.send(update, &[]);
+    let second = guest.expect(Operation::Data).content;
+    assert_eq!(second.len(), 10);
+    // More than it can have taken is none.
+    update.forwarded = U32::new(GUEST_ROOM + 11);
+    guest.send(update, &[]);
+    guest.expect(Operation::CreditRequest);
+    assert_eq!(guest.next(), None);
+    update.forwarded = U32::new(GUEST_ROOM + 10);
+    guest.send(update, &[]);
+    let third = guest.expect(Operation::Data).content;
+    assert!([first, second, third].concat() == content);
+    assert_eq!(guest.next(), None);
+}
+
+#[test]
+fn the_guest_may_send_what_it_was_told_and_no_more() {
+    let mut guest = Guest::new();
+    let stream = guest.connected();
+    // As much as the host's socket takes without anybody reading.
+    let mut sent = 0;
+    let piece = pattern(0x8000);
+    let waiting = |guest: &Guest| {
+        let first = |vsock: &mut Vsock| {
+            let connection = vsock.connections.values().next();
+            connection.is_some_and(|connection| !connection.is_drained())
+        };
+        guest.driver.device.with_device(first)
+    };
+    while !waiting(&guest) {
+        guest.data(&piece);
+        sent += piece.len();
+        // The guest is told in between.
+        while guest.next().is_some() {}
+    }
+    // Room for all but the part that the socket did not take.
+    for _ in 0..3 {
+        guest.data(&piece);
+        sent += piece.len();
+    }
+    assert_eq!(guest.next(), None);
+    // Somebody reads.
+    let reader = stream.try_clone().unwrap();
+    let reader = thread::spawn(move || read_all(&reader, sent));
+    while !reader.is_finished() {
+        guest.driver.device.attend();
+    }
+    let data = reader.join().unwrap();
+    assert!(data.chunks(piece.len()).all(|chunk| chunk == piece));
+    let update = guest.expect(Operation::CreditUpdate);
+    assert_eq!(update.header.forwarded.get() as usize, sent);
+    // When it wants to know it is told at once.
+    guest.send(header(80, 1000, Operation::CreditRequest), &[]);
+    guest.expect(Operation::CreditUpdate);
+    assert_eq!(guest.next(), None);
+    // One that sends more than it may is cut off.
+    let mut pieces = 0;
+    loop {
+        guest.data(&piece);
+        pieces += 1;
+        match guest.next() {
+            Some(packet) if packet.operation() == Operation::Reset => break,
+            _ => assert!(pieces < 1000),
+        }
+    }
+    assert_eq!(guest.connections(), 0);
+    let mut rest = Vec::new();
+    (&stream).read_to_end(&mut rest).unwrap();
+    assert!(rest.len() < pieces * piece.len());
+}
+
+#[test]
+fn the_host_gets_everything_after_the_guest_has_gone() {
+    let mut guest = Guest::new();
+    let stream = guest.connected();
+    let piece = pattern(0x8000);
+    let mut sent = 0;
+    while guest
+        .driver
+        .device
+        .with_device(|vsock| vsock.connections.values().all(Connection::is_drained))
+    {
+        guest.data(&piece);
+        sent += piece.len();
+        while guest.next().is_some() {}
+    }
+    guest.shutdown(RECEIVES_NO_MORE | SENDS_NO_MORE);
+    guest.expect(Operation::Reset);
+    assert_eq!(guest.connections(), 1);
+    // Its ports are free again.
+    guest.send(header(80, 1000, Operation::Data), b"x");
+    guest.expect(Operation::Reset);
+    let worker = crate::worker::Worker::serve("vsock", Arc::clone(&guest.driver.device)).unwrap();
+    let mut data = Vec::new();
+    (&stream).read_to_end(&mut data).unwrap();
+    drop(worker);
+    assert_eq!(data.len(), sent);
+    assert!(data.chunks(piece.len()).all(|chunk| chunk == piece));
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn what_the_host_does_not_take_any_more_is_said() {
+    let mut guest = Guest::new();
+    let mut stream = guest.connected();
+    stream.write_all(b"last").unwrap();
+    drop(stream);
+    guest.data(b"too late");
+    assert_eq!(guest.expect(Operation::Data).content, b"last");
+    let both = RECEIVES_NO_MORE | SENDS_NO_MORE;
+    let mut flags = 0;
+    while flags != both {
+        flags = guest.expect(Operation::Shutdown).header.flags.get();
+    }
+    // It may not know yet.
+    guest.data(b"still later");
+    assert_eq!(guest.next(), None);
+    guest.shutdown(both);
+    guest.expect(Operation::Reset);
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn content_comes_in_packets_as_large_as_buffers() {
+    let mut guest = Guest::new();
+    let mut stream = guest.connected();
+    let content = pattern(1000);
+    stream.write_all(&content).unwrap();
+    let mut seen = Vec::new();
+    while let Some(packet) = guest.next_of(44 + 300) {
+        assert!(packet.content.len() <= 300);
+        seen.extend(packet.content);
+    }
+    assert!(seen == content);
+}
+
+#[test]
+fn packets_of_nobody_are_refused_within_bounds() {
+    let mut guest = Guest::new();
+    for _ in 0..MOST_REFUSALS {
+        guest.send(header(9, 9, Operation::Data), b"x");
+    }
+    // Nothing more is looked at until the guest takes what is there for it.
+    let used = guest.driver.used(TRANSMIT).0;
+    guest.driver.offer(TRANSMIT, 0);
+    guest.driver.notify(TRANSMIT);
+    assert_eq!(guest.driver.used(TRANSMIT).0, used);
+    assert_eq!(guest.expect(Operation::Reset).ports(), (9, 9));
+    // The device has told itself that there is room again.
+    assert!(guest.driver.device.notifiers()[TRANSMIT].read().is_ok());
+    guest.driver.device.serve(TRANSMIT);
+    assert_eq!(guest.driver.used(TRANSMIT).0, used + 1);
+    for _ in 0..MOST_REFUSALS {
+        guest.expect(Operation::Reset);
+    }
+    assert_eq!(guest.next(), None);
+    // A reset is not answered.
+    guest.send(header(9, 9, Operation::Reset), &[]);
+    assert_eq!(guest.next(), None);
+}
+
+#[test]
+fn packets_that_are_none_have_no_effect() {
+    let mut guest = Guest::new();
+    let listener = guest.listen(80);
+    listener.set_nonblocking(true).unwrap();
+    let request = header(80, 1000, Operation::Request);
+    // From another guest.
+    guest.send(
+        Header {
+            source_cid: U64::new(8),
+            ..request
+        },
+        &[],
+    );
+    guest.send(
+        Header {
+            source_cid: U64::new(1 << 32 | 7),
+            ..request
+        },
+        &[],
+    );
+    assert_eq!(guest.next(), None);
+    // To another host, of another kind, for nothing.
+    for wrong in [
+        Header {
+            destination_cid: U64::new(3),
+            ..request
+        },
+        Header {
+            destination_cid: U64::new(1 << 32 | 2),
+            ..request
+        },
+        Header {
+            kind: U16::new(2),
+            ..request
+        },
+        Header {
+            operation: U16::new(0),
+            ..request
+        },
+        Header {
+            operation: U16::new(8),
+            ..request
+        },
+    ] {
+        guest.send(wrong, &[]);
+        let answer = guest.expect(Operation::Reset).header;
+        assert_eq!(answer.source_cid, wrong.destination_cid);
+        assert_eq!(answer.kind, wrong.kind);
+    }
+    assert!(listener.accept().is_err());
+    assert_eq!(guest.connections(), 0);
+    drop(listener);
+    std::fs::remove_file(guest.folder.path().join("guest_80")).unwrap();
+
+    // What an open connection must not get ends it.
+    for wrong in [
+        header(80, 1000, Operation::Request),
+        header(80, 1000, Operation::Response),
+        Header {
+            operation: U16::new(9),
+            ..request
+        },
+    ] {
+        let stream = guest.connected();
+        guest.send(wrong, &[]);
+        guest.expect(Operation::Reset);
+        assert_eq!((&stream).read(&mut [0]).unwrap(), 0);
+        assert_eq!(guest.connections(), 0);
+        std::fs::remove_file(guest.folder.path().join("guest_80")).unwrap();
+    }
+    // More than a packet has.
+    let _stream = guest.connected();
+    let mut long = header(80, 1000, Operation::Data);
+    long.length = U32::new(0x1_0001);
+    guest.send_raw(&long, &vec![0; 0x1_0001]);
+    guest.expect(Operation::Reset);
+    assert_eq!(guest.connections(), 0);
+}
+
+#[test]
+fn there_is_an_end_of_connections() {
+    let mut guest = Guest::new();
+    let listener = guest.listen(80);
+    let mut accepted = Vec::new();
+    for port in 0..MOST_CONNECTIONS as u32 {
+        guest.send(header(80, port, Operation::Request), &[]);
+        accepted.push(listener.accept().unwrap());
+    }
+    while guest.next().is_some() {}
+    guest.send(header(80, 1000, Operation::Request), &[]);
+    assert_eq!(guest.expect(Operation::Reset).ports(), (80, 1000));
+    // The host's have to wait.
+    let mut stream = guest.knock();
+    stream.write_all(b"CONNECT 5\n").unwrap();
+    assert_eq!(guest.next(), None);
+    guest.send(header(80, 3, Operation::Reset), &[]);
+    assert_eq!(guest.expect(Operation::Request).ports().1, 5);
+    assert_eq!(guest.connections(), MOST_CONNECTIONS);
+    // A driver that begins anew knows of none.
+    guest.driver.start(0);
+    assert_eq!(guest.connections(), 0);
+    assert_eq!(guest.next(), None);
+}
+
+#[test]
+fn buffers_that_no_driver_may_offer_stop_the_device() {
+    let mut guest = Guest::new();
+    let mut long = header(80, 1000, Operation::Data);
+    long.length = U32::new(5);
+    for chain in [
+        &[(OUT, 43, 0)][..],
+        &[(OUT, 44, WRITE)],
+        &[(OUT & 0xffff_ffff, 44, 0)],
+        &[(MEMORY + MEMORY_BYTES - 43, 44, 0)],
+        // Four bytes where five are announced.
+        &[(OUT, 44, 0), (OUT + 44, 4, 0)],
+    ] {
+        guest.driver.put(OUT, long.as_bytes());
+        guest.driver.misuse(TRANSMIT, chain);
+        guest.driver.start(0);
+    }
+    for chain in [
+        &[(IN, 43, WRITE)][..],
+        &[(IN, 64, 0)],
+        &[(IN & 0xffff_ffff, 64, WRITE)],
+    ] {
+        guest.send(header(9, 9, Operation::Data), b"x");
+        guest.driver.misuse(RECEIVE, chain);
+        guest.driver.start(0);
+    }
+    // A buffer in which nothing has room but the header.
+    let mut stream = guest.connected();
+    stream.write_all(b"x").unwrap();
+    guest.driver.device.attend();
+    guest.driver.misuse(RECEIVE, &[(IN, 44, WRITE)]);
+    guest.driver.start(0);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+/// A guest that sends back what it gets, with the device's thread in between.
+#[test]
+fn much_goes_both_ways_unchanged() {
+    let mut guest = Guest::new();
+    let stream = guest.connected();
+    let content = pattern(3 << 20);
+    let (sender, receiver) = (stream.try_clone().unwrap(), stream);
+    let expected = content.clone();
+    let writer = thread::spawn(move || {
+        (&sender).write_all(&content).unwrap();
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let reader = thread::spawn(move || {
+        let mut data = Vec::new();
+        (&receiver).read_to_end(&mut data).unwrap();
+        data
+    });
+    let (mut forwarded, mut sent, mut room) = (0_u32, 0_u32, 0_u32);
+    let mut echo = VecDeque::new();
+    let mut ended = false;
+    let begin = Instant::now();
+    while !ended || !echo.is_empty() {
+        assert!(begin.elapsed().as_secs() < 60);
+        if let Some(packet) = guest.next_of(4096) {
+            room = ROOM - sent.wrapping_sub(packet.header.forwarded.get());
+            ended |= packet.operation() == Operation::Shutdown;
+            forwarded += packet.content.len() as u32;
+            echo.extend(packet.content);
+        }
+        let bytes = echo.len().min(room as usize).min(0x8000);
+        let mut header = header(80, 1000, Operation::Data);
+        header.forwarded = U32::new(forwarded);
+        if bytes > 0 {
+            let piece: Vec<u8> = echo.drain(..bytes).collect();
+            guest.send(header, &piece);
+            sent += bytes as u32;
+            room -= bytes as u32;
+        } else if room == 0 {
+            header.operation = Operation::CreditRequest.into();
+            guest.send(header, &[]);
+        } else {
+            header.operation = Operation::CreditUpdate.into();
+            guest.send(header, &[]);
+        }
+    }
+    guest.shutdown(SENDS_NO_MORE);
+    while !reader.is_finished() {
+        guest.driver.device.attend();
+    }
+    writer.join().unwrap();
+    assert!(reader.join().unwrap() == expected);
+}
