@@ -35,12 +35,9 @@ skip() {
 
 check format cargo fmt --all --check
 check clippy-host cargo clippy --quiet "${locked[@]}" "${host_packages[@]}" --all-targets -- -D warnings
-for package in "${bare_metal_packages[@]}"; do
-    check "clippy-$package" tools/bare-metal-cargo.sh clippy --quiet -p "$package" -- -D warnings
-done
-for package in "${linux_packages[@]}"; do
-    check "clippy-linux-$package" tools/linux-cargo.sh clippy --quiet -p "$package" -- -D warnings
-done
+# One build for each kind of machine: what the packages have in common is looked at once.
+check clippy-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${bare_metal_packages[@]/#/--package=}" -- -D warnings
+check clippy-linux tools/linux-cargo.sh clippy --quiet "${linux_packages[@]/#/--package=}" -- -D warnings
 # Both halves of the library, as a bare-metal verifier and one in a browser would have them.
 library=(-p attestation-token --no-default-features --features "rustcrypto,corim,rego")
 check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
