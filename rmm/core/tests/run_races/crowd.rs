@@ -328,7 +328,7 @@ fn everything_at_once() {
                 scope.spawn(move || {
                     let mut host = Host::new(memory, rmm, number);
                     host.run(rd, recs, page, entries, wanted_entries());
-                    assert_eq!(host.reasons, REASONS.map(|reason| reason as u64).into());
+                    host.reasons
                 })
             })
             .collect();
@@ -354,9 +354,9 @@ fn everything_at_once() {
         let ended: Vec<_> = runners.into_iter().map(ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
         disturber.join().unwrap();
-        for runner in ended {
-            runner.unwrap();
-        }
+        // Together: on a busy machine one of them may do nearly everything.
+        let reasons: BTreeSet<_> = ended.into_iter().flat_map(Result::unwrap).collect();
+        assert_eq!(reasons, REASONS.map(|reason| reason as u64).into());
     });
     Host::new(memory, rmm, 0).take_apart(rd, &recs, false);
 }
