@@ -12,10 +12,12 @@ mod devices;
 mod fleet;
 mod machine;
 mod process;
+mod rmm;
 
 pub use fleet::{Probe, Ps, Stop};
 pub use machine::{MachineArguments, RealmArguments};
 pub use process::ProcessArguments;
+pub use rmm::Rmm;
 
 /// Runs Realms and ordinary virtual machines on an arm64 Linux host.
 #[derive(Parser, Debug)]
@@ -79,6 +81,13 @@ pub enum Command {
     /// As by a signal: vCPUs stop where they are, devices finish what they do. The guest is not asked;
     /// have it switch itself off if it shall end in order.
     Stop(Stop),
+    /// Show what the RMM has counted since the machine has booted, and its latest events
+    ///
+    /// Calls of the host by command and result, exits of vCPUs of Realms, faults that Realms were
+    /// given, and what there is now, of all CPUs; then CPUs and Realms that came and went, and calls
+    /// that failed. Nothing of what is in a Realm is among it. For administrators, on hosts with the
+    /// Realm kernel module.
+    Rmm(Rmm),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  host-vmm completions bash > ~/.local/share/bash-completion/completions/host-vmm"

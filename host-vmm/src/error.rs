@@ -12,6 +12,7 @@ use crate::configuration::ConfigurationError;
 use crate::fleet::FleetError;
 use crate::load::LoadError;
 use crate::machine::MachineError;
+use crate::rmm::RmmError;
 use crate::run_directory::RunDirectoryError;
 use crate::settings::file::FileError;
 
@@ -91,6 +92,9 @@ pub enum Error {
     /// Something with another machine.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// The RMM cannot be asked.
+    #[error(transparent)]
+    Rmm(#[from] RmmError),
     /// Content of the guest's memory.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -157,7 +161,7 @@ impl Error {
                 | MachineError::Console { .. }
                 | MachineError::Vsock { .. },
             ) => Exit::Unusable,
-            Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) => {
+            Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) | Self::Rmm(_) => {
                 Exit::HostCannot
             }
             Self::Fleet(FleetError::Machine { .. } | FleetError::Not { .. }) => Exit::NotThere,

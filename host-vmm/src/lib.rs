@@ -18,6 +18,7 @@ pub mod measure;
 pub mod messages;
 pub mod notify;
 pub mod progress;
+pub mod rmm;
 pub mod run_directory;
 pub mod settings;
 pub mod standard_error;

@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use host_vmm::check::{Findings, RealDevices};
 use host_vmm::command_line::{
-    Arguments, Check, Command, Config, Measure, MeasurementForm, Probe, Ps, Stop,
+    Arguments, Check, Command, Config, Measure, MeasurementForm, Probe, Ps, Rmm, Stop,
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::error::{Ending, Error, Exit};
@@ -23,8 +23,10 @@ use host_vmm::load::Prepared;
 use host_vmm::machine::{self, MachineError, Operator};
 use host_vmm::measure::{self, report};
 use host_vmm::notify::Notifier;
+use host_vmm::rmm::{self, RmmError};
 use host_vmm::run_directory::Claim;
 use host_vmm::settings::{Effective, LogFormat};
+use host_vmm::sys::kvm::Node;
 use host_vmm::{control_socket, messages, standard_error};
 use tracing::{error, info, warn};
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Ps(arguments) => ps(&arguments),
         Command::Probe(arguments) => probe(&arguments),
         Command::Stop(arguments) => stop(&arguments),
+        Command::Rmm(arguments) => rmm(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "host-vmm", &mut script);
@@ -265,6 +268,23 @@ fn stop(arguments: &Stop) -> Result<Exit, Error> {
     let (text, exit) = fleet::told(&reports, arguments.json);
     print(text.as_bytes())?;
     Ok(exit)
+}
+
+fn rmm(arguments: &Rmm) -> Result<Exit, Error> {
+    let device = &arguments.realm_device;
+    let node = Node::open(device).map_err(|error| RmmError::Open {
+        device: device.clone(),
+        error,
+    })?;
+    let report = rmm::read(&node, device)?;
+    let text = if arguments.json {
+        let json = report.to_json();
+        json.map_err(|error| Error::Output(error.into()))? + "\n"
+    } else {
+        report.to_text(arguments.events.into())
+    };
+    print(text.as_bytes())?;
+    Ok(Exit::Done)
 }
 
 /// Writes to standard output.

@@ -396,4 +396,15 @@ fn the_rest(exercise: &mut Exercise) {
         let output = exercise.run("stop", option, value, &["web", "--run-dir=%/nobody"]);
         assert_eq!(output.status.code(), Some(6), "{option}");
     }
+    // What these print is in `src/rmm/tests.rs`; here no RMM answers.
+    for (option, value, says) in [
+        ("--realm-device", &["/dev/null"][..], "another device"),
+        ("--events", &["3"], "host-vmm check"),
+        ("--json", &[], "host-vmm check"),
+    ] {
+        let output = exercise.run("rmm", option, value, &["--realm-device=/absent"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{option}: {text}");
+        assert!(text.contains(says), "{option}: {text}");
+    }
 }

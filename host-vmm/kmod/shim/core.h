@@ -58,6 +58,9 @@ __u64 realm_exit(void);
 void realm_information(struct realm_information *information);
 void realm_limits(struct realm_limits *limits);
 
+/* A question about what the RMM has counted; -EINVAL for another index. Any context. */
+int realm_rmm_statistics(__u64 index, __u64 words[3]);
+
 /* ---- Rust's: VMs ----------------------------------------------------------------------------- */
 
 /*

@@ -5,6 +5,7 @@
 #define pr_fmt(fmt) "realm: " fmt
 
 #include <linux/arm-smccc.h>
+#include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -15,6 +16,7 @@
 #include <linux/uaccess.h>
 
 #include <asm/alternative.h>
+#include <asm/arch_timer.h>
 #include <asm/cpufeature.h>
 #include <asm/virt.h>
 
@@ -95,6 +97,28 @@ long host_check_extension(unsigned long capability)
 	}
 }
 
+/* It is about all Realms of the machine, and has physical addresses: for administrators. */
+static long rmm_statistics(void __user *argument)
+{
+	struct realm_rmm_statistics statistics;
+	int error;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (copy_from_user(&statistics, argument, sizeof(statistics)))
+		return -EFAULT;
+	if (rmm_status)
+		return rmm_status;
+	error = realm_rmm_statistics(statistics.index, statistics.words);
+	if (error)
+		return error;
+	statistics.counter = __arch_counter_get_cntpct();
+	statistics.frequency = arch_timer_get_cntfrq();
+	if (copy_to_user(argument, &statistics, sizeof(statistics)))
+		return -EFAULT;
+	return 0;
+}
+
 static long device_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct realm_information information;
@@ -113,6 +137,8 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 		if (copy_to_user((void __user *)argument, &information, sizeof(information)))
 			return -EFAULT;
 		return 0;
+	case REALM_RMM_STATISTICS:
+		return rmm_statistics((void __user *)argument);
 	default:
 		return -ENOTTY;
 	}

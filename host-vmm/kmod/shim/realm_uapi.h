@@ -77,4 +77,16 @@ struct realm_statistics {
 };
 #define REALM_STATISTICS _IOR(0xAE, 0xf2, struct realm_statistics)
 
+/*
+ * On the device node, with CAP_SYS_ADMIN: what the RMM has counted and noted (docs/statistics.md). An
+ * RMM that counts nothing answers zeroes.
+ */
+struct realm_rmm_statistics {
+	__u64 index;     /* the question: of RMI_FEATURES, with CLST in the upper half */
+	__u64 words[3];  /* X1 to X3 of the answer */
+	__u64 counter;   /* CNTPCT_EL0 after it: the RMM's events have such times */
+	__u64 frequency; /* of that counter, in Hz */
+};
+#define REALM_RMM_STATISTICS _IOWR(0xAE, 0xf3, struct realm_rmm_statistics)
+
 #endif

@@ -14,17 +14,20 @@ use kvm_bindings::{
     kvm_userspace_memory_region, kvm_userspace_memory_region2,
 };
 use kvm_ioctls::{Cap, DeviceFd, IoEventAddress, Kvm, VcpuExit, VcpuFd, VmFd};
+use rmm_abi::statistics::Query;
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref};
 
 use super::memory::Ram;
 use super::uapi::{
     Information, KVM_ARM_RMI_POPULATE, KVM_ARM_VCPU_RMI_PSCI_COMPLETE, Populate, PsciComplete,
-    REALM_CONFIGURE, REALM_INFORMATION, REALM_STATISTICS, RealmConfiguration, Statistics,
+    REALM_CONFIGURE, REALM_INFORMATION, REALM_RMM_STATISTICS, REALM_STATISTICS, RealmConfiguration,
+    RmmStatistics, Statistics,
 };
 use crate::backend::kvm::{Calls, VcpuCalls, VmCalls};
 use crate::backend::{Exit, Visibility};
 use crate::layout::Range;
+use crate::rmm::{Answer, Questions};
 
 /// A device node with KVM's interface.
 #[derive(Debug)]
@@ -68,6 +71,24 @@ impl Calls for Node {
             gic: OnceLock::new(),
             ram: OnceLock::new(),
         })))
+    }
+}
+
+impl Questions for Node {
+    fn ask(&self, query: Query) -> io::Result<Answer> {
+        let mut statistics = RmmStatistics {
+            index: query.index(),
+            ..RmmStatistics::default()
+        };
+        // SAFETY: the module reads and writes a `struct realm_rmm_statistics` there, which this is;
+        // another device refuses the number.
+        let result =
+            unsafe { ioctl_with_mut_ref(&self.0, REALM_RMM_STATISTICS(), &mut statistics) };
+        done(result).map(|()| Answer {
+            words: statistics.words,
+            counter: statistics.counter,
+            frequency: statistics.frequency,
+        })
     }
 }
 

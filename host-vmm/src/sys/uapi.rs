@@ -111,12 +111,26 @@ pub struct Statistics {
     pub reserved: [u64; 2],
 }
 
+/// A question about what the RMM has counted, and its answer (`struct realm_rmm_statistics`).
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RmmStatistics {
+    /// `rmm_abi::statistics::Query`.
+    pub index: u64,
+    /// X1 to X3.
+    pub words: [u64; 3],
+    /// The counter of the machine after the answer.
+    pub counter: u64,
+    /// Its frequency, in Hz.
+    pub frequency: u64,
+}
+
 /// The macros make functions without documentation.
 #[allow(missing_docs)]
 mod numbers {
     use super::{
-        Information, KVMIO, Populate, PsciComplete, RealmConfiguration, Statistics, ioctl_ior_nr,
-        ioctl_iow_nr, ioctl_iowr_nr,
+        Information, KVMIO, Populate, PsciComplete, RealmConfiguration, RmmStatistics, Statistics,
+        ioctl_ior_nr, ioctl_iow_nr, ioctl_iowr_nr,
     };
 
     ioctl_iow_nr!(KVM_ARM_VCPU_RMI_PSCI_COMPLETE, KVMIO, 0xd6, PsciComplete);
@@ -124,6 +138,7 @@ mod numbers {
     ioctl_iow_nr!(REALM_CONFIGURE, KVMIO, 0xf0, RealmConfiguration);
     ioctl_ior_nr!(REALM_INFORMATION, KVMIO, 0xf1, Information);
     ioctl_ior_nr!(REALM_STATISTICS, KVMIO, 0xf2, Statistics);
+    ioctl_iowr_nr!(REALM_RMM_STATISTICS, KVMIO, 0xf3, RmmStatistics);
 }
 
 pub use numbers::*;
@@ -140,5 +155,6 @@ mod tests {
         assert_eq!(REALM_CONFIGURE(), 0x4050_aef0);
         assert_eq!(REALM_INFORMATION(), 0x8030_aef1);
         assert_eq!(REALM_STATISTICS(), 0x8040_aef2);
+        assert_eq!(REALM_RMM_STATISTICS(), 0xc030_aef3);
     }
 }

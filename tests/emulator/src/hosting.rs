@@ -6,6 +6,7 @@ mod guest;
 mod kernels;
 mod launch;
 mod refusals;
+mod rmm;
 mod show;
 mod soak;
 

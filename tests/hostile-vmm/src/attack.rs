@@ -8,6 +8,7 @@ use crate::guest;
 use crate::random::Random;
 use crate::sys::{self, ARENA, Arena, Descriptor, Errno, RunPage};
 use crate::tally::Tally;
+use rmm_abi::statistics;
 
 /// Where RAM of the Realms begins.
 const RAM: u64 = 0x8000_0000;
@@ -100,7 +101,12 @@ impl Attacker {
             0 => sys::wild_address(random.next()),
             1 if call.request >> 16 == 0 => random.word(),
             _ => {
-                let words: Vec<u8> = (0..20).flat_map(|_| random.word().to_le_bytes()).collect();
+                let mut words: Vec<u8> =
+                    (0..20).flat_map(|_| random.word().to_le_bytes()).collect();
+                if call.name == "RMM_STATISTICS" && random.one_in(2) {
+                    // A question that gets as far as the RMM.
+                    words[4..8].copy_from_slice(&statistics::MAGIC.to_le_bytes());
+                }
                 self.arena.write(self.scratch, &words);
                 self.arena.address(self.scratch)
             }

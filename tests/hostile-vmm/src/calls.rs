@@ -56,6 +56,7 @@ calls! {
     CONFIGURE = WRITE, 0xf0, 80;
     INFORMATION = READ, 0xf1, 48;
     STATISTICS = READ, 0xf2, 64;
+    RMM_STATISTICS = READ | WRITE, 0xf3, 48;
 }
 
 /// What the module says of itself, as far as it matters here.

@@ -1,6 +1,7 @@
 //! The commands of the RMM, typed.
 
 use rmm_abi::rmi::{DATA_MEASURE, FeatureRegister0, VERSION_1_0, fid};
+use rmm_abi::statistics::Query;
 
 use crate::host::Host;
 use crate::pool::Page;
@@ -98,6 +99,16 @@ pub fn greet(host: &impl Host) -> Result<Features, NoRmm> {
     }
     let word = first_output(host, fid::FEATURES, &[0]).map_err(|_| NoRmm::Missing)?;
     Ok(Features { word })
+}
+
+/// The RMM's answer to a question about what it has counted; zeroes from one that counts nothing.
+///
+/// # Errors
+///
+/// An RMM that has stopped.
+pub fn statistics(host: &impl Host, query: Query) -> Result<[u64; 3], RmiError> {
+    let (result, [first, second, third, _]) = call(host, fid::FEATURES, &[query.index()]);
+    result.map(|()| [first, second, third])
 }
 
 /// What the RMM has, as it says itself.

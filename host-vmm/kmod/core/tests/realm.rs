@@ -17,5 +17,7 @@ mod random;
 mod running;
 #[path = "realm/several.rs"]
 mod several;
+#[path = "realm/statistics.rs"]
+mod statistics;
 #[path = "realm/vm.rs"]
 mod vm;

@@ -7,6 +7,7 @@ use realm_kmod_core::granules;
 use realm_kmod_core::host::Host;
 use realm_kmod_core::realm::{MAX_SLOTS, most_vcpus, widest_ipa_space};
 use realm_kmod_core::rmi::{self, Features, NoRmm};
+use rmm_abi::statistics::Query;
 
 use crate::error::Errno;
 use crate::host::Kernel;
@@ -108,4 +109,26 @@ pub(crate) unsafe extern "C" fn realm_limits(limits: *mut Limits) {
     };
     // SAFETY: by the contract of this function.
     unsafe { limits.write(filled) };
+}
+
+/// `realm_rmm_statistics`.
+///
+/// # Safety
+///
+/// `words` can be written to.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn realm_rmm_statistics(index: u64, words: *mut [u64; 3]) -> c_int {
+    if let Err(error) = features() {
+        return error;
+    }
+    // Nothing else is asked in the name of user space.
+    let Some(query) = Query::from_index(index) else {
+        return Errno::Invalid.code();
+    };
+    match rmi::statistics(&Kernel::WITHOUT_VM, query) {
+        // SAFETY: by the contract of this function.
+        Ok(answer) => unsafe { words.write(answer) },
+        Err(_) => return Errno::Io.code(),
+    }
+    0
 }

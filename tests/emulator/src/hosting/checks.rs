@@ -4,7 +4,7 @@
 use super::Host;
 use super::guest::Guest;
 use super::launch::{Launch, Memory};
-use super::refusals;
+use super::{refusals, rmm};
 use crate::log::TestLog;
 use crate::session::Session;
 use crate::suite::{Limits, Observer, Outcome, Report, Verdict};
@@ -47,6 +47,7 @@ const CHECKS: &[(&str, Check)] = &[
         "refusals-while-realms-live",
         refusals::refusals_while_realms_live,
     ),
+    ("rmm-counts-are-shown", rmm::counts_are_shown),
     ("module-unloads", module_unloads),
     ("no-complaints", no_complaints),
     ("power-off-ends-realms", refusals::power_off_ends_realms),
