@@ -237,6 +237,8 @@ fn the_tests_that_the_guide_names_are_there() {
             let is_there = if is_source || name.starts_with("tools/test.sh") {
                 root.join(name.split(' ').next().unwrap()).is_file()
             } else if name.contains('/') {
+                // The checks of the Debian host have their family apart.
+                let name = name.strip_prefix("realm-linux/").unwrap_or(name);
                 code.contains(&format!("\"{name}\""))
             } else if name.contains('_') {
                 code.contains(&format!("fn {name}("))
