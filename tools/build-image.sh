@@ -23,9 +23,22 @@ image_tool=${IMAGE_TOOL:-$build/debug/image-tool}
 CLOISTER_REVISION=$(tools/revision.sh)
 export CLOISTER_REVISION
 
-CARGO_TARGET_DIR="$build" tools/bare-metal-cargo.sh build --quiet -p rmm-image
 built="$build/aarch64-unknown-none-softfloat/release"
-mkdir -p "$output"
+mkdir -p "$built" "$output"
+# The linker writes the map, which is nothing that cargo knows of: a program that cargo has kept from an
+# earlier build would come with the map of a later one. Its checksum says whose map it is.
+build_program() {
+    touch "$built/rmm.map.before"
+    CARGO_TARGET_DIR="$build" tools/bare-metal-cargo.sh build --quiet -p rmm-image
+    if [ "$built/rmm.map" -nt "$built/rmm.map.before" ]; then
+        sha256sum <"$built/rmm" >"$built/rmm.map.of"
+    fi
+}
+build_program
+if [ "$(sha256sum <"$built/rmm")" != "$(cat "$built/rmm.map.of" 2>/dev/null)" ]; then
+    touch rmm/image/link.ld
+    build_program
+fi
 new=$(mktemp -d "$output/new.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 
