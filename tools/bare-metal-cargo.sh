@@ -85,8 +85,8 @@ flags="target.$target.rustflags=[$(IFS=,; echo "${flag_list[*]}")]"
 # What is built for size, because it makes no difference to the instructions that a token takes. On the
 # development machine the same packages are built for speed.
 for_size=()
-for package in attestation-token ciborium ciborium-ll coset crypto-bigint der fiat-crypto p384 primefield \
-    primeorder sec1; do
+for package in attestation-token ciborium ciborium-ll coset crypto-bigint der fiat-crypto p384 primefield primeorder \
+    rmm-attest sec1; do
     for_size+=(--config "profile.release.package.$package.opt-level=\"s\"")
 done
 

@@ -19,6 +19,7 @@ fn main() {
             "--build-id=none",
             "-zmax-page-size=4096",
             "-znognustack",
+            "--icf=all",
         ] {
             println!("cargo:rustc-link-arg-bins={option}");
         }

@@ -53,12 +53,23 @@ start:
 
     // EL3 may have loaded the image with caches on. Whatever the caches hold of the memory that
     // is written here with the MMU off must not come back over it later.
-    bl      drop_cached_bss
-    adrp    x0, __bss_start
+    bl      drop_cached_zeroes
+    adrp    x0, __hole_start
+    add     x0, x0, :lo12:__hole_start
     adrp    x1, __bss_end
 0:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
     b.lo    0b
+    // The file has a copy of what is behind the zeroes of the data (image/link.ld).
+    adrp    x0, __hole_end
+    add     x0, x0, :lo12:__hole_end
+    adrp    x1, __tail_copy
+    add     x1, x1, :lo12:__tail_copy
+    mov     x2, #64
+0:  ldp     x3, x4, [x1], #16
+    stp     x3, x4, [x0], #16
+    subs    x2, x2, #16
+    b.ne    0b
 
     // Level 1 → level 2 → level 3 of the image's 2 MiB window in the upper half.
     adrp    x0, __level1_table
@@ -110,7 +121,7 @@ start:
     str     x3, [x0, x1, lsl #3]
     dsb     sy
     // Lines may have been filled from before the writes in the meantime.
-    bl      drop_cached_bss
+    bl      drop_cached_zeroes
 
 enable_mmu:
     ldr     x0, ={mair}
@@ -196,13 +207,14 @@ refuse_cpu:
     smc     #0
     b       refuse_cpu
 
-// Invalidates what caches hold of the zeroed data. Clobbers x0 to x2.
-drop_cached_bss:
+// Invalidates what caches hold of memory that is not in the file. Clobbers x0 to x2.
+drop_cached_zeroes:
     mrs     x2, ctr_el0
     ubfx    x2, x2, #16, #4
     mov     x0, #4
     lsl     x2, x0, x2
-    adrp    x0, __bss_start
+    adrp    x0, __hole_start
+    add     x0, x0, :lo12:__hole_start
     adrp    x1, __bss_end
 0:  dc      ivac, x0
     add     x0, x0, x2

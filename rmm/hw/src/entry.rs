@@ -15,7 +15,7 @@ use crate::translation::{MAIR, TCR, TCR_UPPER_ONLY};
 /// Not zero once cold boot is done. The assembly reads it with the MMU off on every entry, so it
 /// is in the image and not among the data that cold boot zeroes.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".data")]
+#[unsafe(link_section = ".data.first")]
 static COLD_BOOTED: AtomicU32 = AtomicU32::new(0);
 
 /// CPUs that EL3 announced. The assembly checks numbers against it on warm boot.

@@ -134,13 +134,6 @@ impl Elf {
     }
 }
 
-impl Section {
-    /// It is all zeroes at first, so that the file has nothing of it.
-    pub(crate) fn is_zeroes(&self) -> bool {
-        self.kind == elf::SHT_NOBITS.0
-    }
-}
-
 impl Symbol {
     /// The name as people write it, without the hash.
     pub(crate) fn readable(&self) -> String {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::read::elf::{ElfFile, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, elf::ProgramHeader64};
 
 use crate::atomic::{self, FileError};
+use crate::hole::{Hole, HoleError};
 
 /// More unused space than this between two segments is a link script gone wrong, not an image.
 const LARGEST_GAP: u64 = 64 << 20;
@@ -35,6 +36,8 @@ pub(crate) enum ImageError {
         (start - end) >> 20, LARGEST_GAP >> 20
     )]
     Gap { end: u64, start: u64 },
+    #[error(transparent)]
+    Hole(#[from] HoleError),
     #[error("the image would be {} MiB, the limit is {} MiB", size >> 20, LARGEST_IMAGE >> 20)]
     TooLarge { size: u64 },
 }
@@ -66,8 +69,8 @@ pub(crate) fn convert(elf: &Path, out: &Path) -> Result<usize, ConvertError> {
 }
 
 /// The bytes from the lowest to the highest loaded physical address. Memory that only exists at
-/// run time (`.bss`) is not part of it; space between segments is zero.
-fn flatten(content: &[u8]) -> Result<Vec<u8>, ImageError> {
+/// run time (`.bss`, a hole in the data) is not part of it; space between segments is zero.
+pub(crate) fn flatten(content: &[u8]) -> Result<Vec<u8>, ImageError> {
     let pieces = pieces(content)?;
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
         return Err(ImageError::Empty);
@@ -84,6 +87,10 @@ fn flatten(content: &[u8]) -> Result<Vec<u8>, ImageError> {
             usize::try_from(piece.address - base).map_err(|_| ImageError::TooLarge { size })?;
         flat.resize(offset, 0);
         flat.extend_from_slice(piece.bytes);
+    }
+    let file = ElfFile::parse(content).map_err(ImageError::Damaged)?;
+    if let Some(hole) = Hole::of(&file, base)? {
+        hole.take_out(&mut flat)?;
     }
     Ok(flat)
 }

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod elf;
 mod flat;
+mod hole;
 mod inspect;
 mod licences;
 mod measurement;

@@ -10,9 +10,13 @@ use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::elf::Elf;
+use crate::flat::{self, ImageError};
 
 /// Where code goes that no line of a source file stands for: assembly, and space between functions.
 pub(crate) const NO_LINE: &str = "assembly, padding";
+
+/// The image of the C reference, for comparison.
+const REFERENCE: (&str, u64) = ("TF-RMM 0.7.0 (RMI 1.0)", 261_832);
 
 /// Why sizes cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,8 @@ pub(crate) enum SizeError {
     Lines(#[from] gimli::Error),
     #[error("it cannot be read: {0}")]
     Object(#[from] object::Error),
+    #[error(transparent)]
+    Flat(#[from] ImageError),
     #[error("it has no line tables, so nothing says which crate its code is from")]
     NoLines,
 }
@@ -43,15 +49,15 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// The sizes of an ELF file.
     pub(crate) fn of(elf: &Elf, content: &[u8]) -> Result<Self, SizeError> {
-        let mut sizes = Self::default();
+        let mut sizes = Self {
+            image: flat::flatten(content)?.len() as u64,
+            ..Self::default()
+        };
         let start = elf.loaded_sections().map(|section| section.address).min();
         let start = start.unwrap_or(0);
         for section in elf.loaded_sections() {
             let end = section.address.saturating_add(section.size) - start;
             sizes.memory = sizes.memory.max(end);
-            if !section.is_zeroes() {
-                sizes.image = sizes.image.max(end);
-            }
             *sizes.sections.entry(section.name.clone()).or_default() += section.size;
         }
         sizes.crates = crates(elf, content)?;
@@ -68,6 +74,8 @@ impl Sizes {
         ];
         let files = files.into_iter().zip(limits);
         let files = files.map(|((name, size), limit)| (name.to_owned(), size, limit));
+        let (reference, size) = REFERENCE;
+        let files = files.chain([(reference.to_owned(), size, None)]);
         table(&mut text, "image", files.collect());
         let sections = self.sections.iter().map(|(name, size)| {
             let limit = budget.and_then(|budget| budget.section.get(name).copied());
