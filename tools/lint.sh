@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit
 host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
 bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe realm-payload realm-kmod)
 # What runs on Linux hosts and in Linux guests, as it is built for them.
-linux_packages=(host-vmm hostile-vmm realm-kit)
+linux_packages=(host-vmm hostile-vmm realm-kit stream-end)
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
 passed=0
@@ -43,7 +43,7 @@ library=(-p attestation-token --no-default-features --features "rustcrypto,corim
 check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
 check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${library[@]}" -- -D warnings
 check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh fvp-scripts/*.sh fvp-scripts/tests/* \
-    tests/linux/init tests/linux/*-init tests/linux/host-soak deploy/debian/*.p* .ci/run
+    tests/linux/init tests/linux/*-init tests/linux/host-soak deploy/debian/*.p* host-vmm/fuzz/run.sh .ci/run
 if [ "${1-}" = --code ]; then
     :
 elif command -v cargo-deny >/dev/null; then
