@@ -15,7 +15,7 @@ pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
             Err(error) => Line::bad(
                 name,
                 format!("{shown}: {error}"),
-                "give a raw image or a block device that this user may open",
+                "give a raw image or a block device that this user may open and no other machine has",
             ),
         });
     }
