@@ -94,6 +94,12 @@ test-kernels: setup ## Run a Realm on every kernel that the module is built for 
 test-deb: setup-module ## Test the Debian packages: contents, installation, DKMS, unit
 	@tools/test.sh deb
 
+.PHONY: test-unit
+test-unit: host-image payloads deb ## Run a Realm as a service of a Debian host with systemd, from the packages (3 minutes; root)
+	@tools/setup.sh --with-systemd
+	@release=$$(cat target/setup/guest/release) && \
+	    tools/test-unit.sh target/deb "target/module/$$release/realm.ko" target/host target/guest $(emulator)
+
 .PHONY: test-reproducible
 test-reproducible: setup-build ## Build the image in two folders and compare
 	@tools/test.sh reproducible

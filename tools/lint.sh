@@ -43,7 +43,8 @@ library=(-p attestation-token --no-default-features --features "rustcrypto,corim
 check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
 check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${library[@]}" -- -D warnings
 check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh fvp-scripts/*.sh fvp-scripts/tests/* \
-    tests/linux/init tests/linux/*-init tests/linux/host-soak deploy/debian/*.p* host-vmm/fuzz/run.sh .ci/run
+    tests/linux/init tests/linux/*-init tests/linux/host-soak tests/linux/unit-report deploy/debian/*.p* \
+    host-vmm/fuzz/run.sh .ci/run
 if [ "${1-}" = --code ]; then
     :
 elif command -v cargo-deny >/dev/null; then

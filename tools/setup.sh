@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Prepares a fresh Debian 12 for building and testing. Safe to repeat; a second run needs no network.
 #
-# usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels]
+# usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd]
 #
 #   --without-linux    no Linux kernel for host and guest
 #   --without-module   nothing that the Realm kernel module is built with
 #   --with-kernels     every kernel that the module is built for, to boot them as hosts (140 MB)
+#   --with-systemd     a small Debian with systemd, to try the packages in (40 MB; installs cpio and kmod)
 #
 # Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
 # device-tree-compiler, gcc where there is no C linker, gcc-aarch64-linux-gnu for the module, fiptool for
@@ -39,17 +40,21 @@ SETUP="$ROOT/target/setup"
 . "$TOOLS/setup/module.sh"
 # shellcheck source=tools/setup/kernels.sh
 . "$TOOLS/setup/kernels.sh"
+# shellcheck source=tools/setup/systemd.sh
+. "$TOOLS/setup/systemd.sh"
 
 WITH_LINUX=yes
 WITH_MODULE=yes
 WITH_KERNELS=
+WITH_SYSTEMD=
 for option in "$@"; do
     case "$option" in
     --without-linux) WITH_LINUX= ;;
     --without-module) WITH_MODULE= ;;
     --with-kernels) WITH_KERNELS=yes ;;
+    --with-systemd) WITH_SYSTEMD=yes ;;
     *)
-        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels])" >&2
+        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd])" >&2
         exit 2
         ;;
     esac
@@ -107,6 +112,8 @@ if [ -n "$WITH_MODULE" ]; then
 fi
 [ -z "$WITH_KERNELS" ] || is_done kernels "$kernels_stamp" "$SETUP/kernels" ||
     todo+=("kernels setup_kernels Kernels that the module is built for, as hosts")
+[ -z "$WITH_SYSTEMD" ] || is_done systemd "${SYSTEMD_PACKAGES[*]}" "$SETUP/systemd/lib/systemd/systemd" ||
+    todo+=("systemd setup_systemd A small Debian with systemd")
 
 STEPS=${#todo[@]}
 for entry in "${todo[@]}"; do
@@ -123,6 +130,7 @@ for entry in "${todo[@]}"; do
     headers) stamp="$headers_stamp" ;;
     dkms) stamp="$DKMS_PACKAGE_VERSION" ;;
     kernels) stamp="$kernels_stamp" ;;
+    systemd) stamp="${SYSTEMD_PACKAGES[*]}" ;;
     esac
     mark_done "$name" "$stamp"
 done
