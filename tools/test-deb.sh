@@ -60,9 +60,11 @@ same_bytes() {
     done
 }
 
-# contents PACKAGE FILE: what it must hold, as `dpkg-deb --contents` has it, without sizes and times.
+# contents PACKAGE FILE: what it must hold, as `dpkg-deb --contents` has it, without sizes and times. Each command of the
+# program has a page.
 contents() {
-    dpkg-deb --contents "$1" | awk '{ print $1, $2, $6 }' | sed "s/$version/VERSION/g" >"$work/contents"
+    dpkg-deb --contents "$1" | awk '{ print $1, $2, $6 }' |
+        sed "s/$version/VERSION/g; s|/host-vmm-[a-z]*\.1\.gz|/host-vmm-COMMAND.1.gz|" | uniq >"$work/contents"
     diff -u "$2" "$work/contents"
 }
 
