@@ -6,14 +6,13 @@
 #
 #   --firmware FOLDER   bl1.bin and fip.bin of TF-A, built with PLAT=fvp ENABLE_RME=1
 #   --out FOLDER        where the copy goes
-#   --rmm FILE          the image of the RMM (target/image/rmm.img)
+#   --rmm FILE          the image of the RMM (rmm.img beside this folder, or target/image/rmm.img)
 #   --check             check only
 #   --dry-run           print the commands that change something instead of running them
 #
 # Exit codes: 0 done; 2 wrong use, something is missing, or the package does not fit.
 #
 #   FIPTOOL      use this fiptool
-#   IMAGE_TOOL   use this image-tool (target/debug/image-tool)
 #
 # example: fvp-scripts/package.sh --firmware ~/tf-a/build/fvp/release --out target/fvp
 set -euo pipefail
@@ -25,7 +24,7 @@ ROOT=$(dirname "$SCRIPTS")
 
 firmware=
 out=
-rmm="$ROOT/target/image/rmm.img"
+rmm=$(default_rmm)
 check=
 dry_run=
 while [ $# -gt 0 ]; do
@@ -53,11 +52,9 @@ done
 [ -n "$out$check" ] || fail "--out is missing (--help)"
 
 fiptool=${FIPTOOL:-fiptool}
-image_tool=${IMAGE_TOOL:-$ROOT/target/debug/image-tool}
 how_to_build="build TF-A 2.10 to 2.14 with PLAT=fvp ENABLE_RME=1 FVP_HW_CONFIG_DTS=fdts/fvp-base-gicv3-psci-1t.dts"
 
 need_fiptool
-need_program "$image_tool" "'make image' builds it"
 need_file "$firmware/bl1.bin" "$how_to_build"
 need_file "$firmware/fip.bin" "$how_to_build"
 need_file "$rmm" "'make image' builds it"
@@ -96,7 +93,7 @@ else
     say "no version in BL31: this has to be TF-A 2.10 to 2.14, or later with RMM_V1_COMPAT=1"
 fi
 
-need=$("$image_tool" memory "$rmm" --cpus 8 --dram "$DRAM_SIZE" --bytes) || fail "$rmm is no image of our RMM"
+need=$(rmm_memory "$rmm" 8 $((DRAM_GIBIBYTES << 30))) || fail "$rmm is no image of our RMM"
 [ "$need" -le "$RMM_ROOM" ] || fail "$rmm needs $need bytes with its tables, and there is room for $RMM_ROOM"
 say "RMM: $(size_of "$rmm") bytes, with its tables $need of $RMM_ROOM"
 if [ -n "$check" ]; then

@@ -6,7 +6,7 @@
 #
 #   --firmware FOLDER    bl1.bin and fip.bin of TF-A, as package.sh wants them
 #   --model PROGRAM      the model (FVP_Base_RevC-2xAEMvA)
-#   --rmm FILE           the image of the RMM (target/image/rmm.img)
+#   --rmm FILE           the image of the RMM (rmm.img beside this folder, or target/image/rmm.img)
 #   --payload WHAT       test-host (as it is without this), linux, or a file in the arm64 Image format
 #   --ram-disk FILE      initial RAM disk of the payload, instead of the payload's own
 #   --bootargs TEXT      its command line
@@ -18,7 +18,7 @@
 # Exit codes: of the test host its own (docs/development.md); else the model's; 2 also for wrong use, or
 # when something is missing.
 #
-#   FIPTOOL, IMAGE_TOOL  as for package.sh
+#   FIPTOOL              as for package.sh
 #
 # example: fvp-scripts/run.sh --firmware ~/tf-a/build/fvp/release --payload linux --cpus 4 --terminals
 set -euo pipefail
@@ -30,7 +30,7 @@ ROOT=$(dirname "$SCRIPTS")
 
 model=FVP_Base_RevC-2xAEMvA
 firmware=
-rmm="$ROOT/target/image/rmm.img"
+rmm=$(default_rmm)
 payload=test-host
 ram_disk=
 bootargs=
@@ -132,7 +132,7 @@ parameter() {
 
 # The board: memory, counter, secure memory; it ends when the payload switches it off.
 parameter bp.secureflashloader.fname="$out/bl1.bin" bp.flashloader0.fname="$out/fip.bin" \
-    bp.dram_size="${DRAM_SIZE%G}" bp.secure_memory=1 bp.has_rme=1 \
+    bp.dram_size="$DRAM_GIBIBYTES" bp.secure_memory=1 bp.has_rme=1 \
     bp.refcounter.non_arch_start_at_default=1 bp.refcounter.use_real_time=0 \
     bp.ve_sysregs.exit_on_shutdown=1 bp.vis_hdlcd.disable_visualisation=1 \
     cache_state_modelled=1 pctl.startup=0.0.0.0

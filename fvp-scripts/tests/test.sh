@@ -67,6 +67,19 @@ echo nonsense >"$work/no-package/fip.bin"
 
 check() { fvp-scripts/package.sh --check --firmware "$work/$1"; }
 ok package/fits ends 0 'TF-A v2.13.0(release)' check good
+# What the scripts read of the image's header is what the program for it reads.
+needs_as_much() {
+    local bytes
+    bytes=$("${IMAGE_TOOL:-target/debug/image-tool}" memory target/image/rmm.img --cpus 8 --dram 4G --bytes) &&
+        ends 0 "with its tables $bytes of" check good
+}
+ok package/needs-as-much needs_as_much
+# An archive of `make dist` has nothing but these.
+from_an_archive() {
+    mkdir -p "$work/archive" && cp -R fvp-scripts target/image/rmm.img "$work/archive/" &&
+        ends 0 'the package fits' "$work/archive/fvp-scripts/package.sh" --check --firmware "$work/good"
+}
+ok package/from-an-archive from_an_archive
 ok package/too-old ends 2 'interface 0.1, which is too old' check old
 ok package/newer-wants-compatibility ends 0 'RMM_V1_COMPAT=1' check new
 ok package/without-rme ends 2 'built without ENABLE_RME=1' check no-rme
