@@ -460,8 +460,7 @@ proptest! {
         prop_assert!(before.0 == after.0);
         prop_assert_eq!(changes(&before.1, &after.1), vec![]);
         match Query::from_index(index) {
-            Some(Query::Description) => {}
-            Some(Query::Counters { cpu: 0, .. }) => {}
+            Some(Query::Description | Query::Counters { cpu: 0, .. }) => {}
             _ => prop_assert!(index == 0 || answer == [0; 3], "{:x?}", answer),
         }
     }

@@ -312,7 +312,7 @@ mod tests {
     fn banks_are_those_of_the_manifest() {
         let banks = |line| {
             let banks = Arguments::parse(line).unwrap().banks();
-            banks.map(|banks| banks.collect::<std::vec::Vec<_>>())
+            banks.map(Iterator::collect::<std::vec::Vec<_>>)
         };
         assert_eq!(banks(""), None);
         assert_eq!(banks("banks=none"), Some(std::vec![]));
