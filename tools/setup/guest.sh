@@ -2,9 +2,11 @@
 # The kernel modules of the guest, of the same kernel as target/setup/debian/vmlinuz: unpacked,
 # decompressed, and not installed.
 
-# What a Realm needs beyond what the kernel has built in: its disk, and evidence. What these depend
-# on is named as well; the order in which they are loaded is the image builder's to find.
-GUEST_MODULES='arm-cca-guest configfs tsm_report virtio_blk virtio_mmio'
+# What a Realm needs beyond what the kernel has built in: its devices, and evidence; and tun for the
+# host. What these depend on is named as well; the order in which they are loaded is the image
+# builder's to find.
+GUEST_MODULES='arm-cca-guest configfs failover net_failover tsm_report tun virtio_blk virtio_mmio virtio_net'
+GUEST_MODULES+=' virtio-rng vmw_vsock_virtio_transport vmw_vsock_virtio_transport_common vsock'
 
 setup_guest() {
     use_arm64_lists

@@ -417,6 +417,9 @@ pub(crate) struct GuestImageArgs {
     /// The command that gets evidence.
     #[arg(long, default_value = "target/linux/realm-kit")]
     pub(crate) realm_kit: PathBuf,
+    /// One end of a stream between host and guest.
+    #[arg(long, default_value = "target/linux/stream-end")]
+    pub(crate) stream_end: PathBuf,
     /// The first program, a shell script.
     #[arg(long, default_value = "tests/linux/guest-init")]
     pub(crate) init: PathBuf,
@@ -433,6 +436,9 @@ pub(crate) struct HostImageArgs {
     /// The Realm kernel module, built for that kernel.
     #[arg(long)]
     pub(crate) module: PathBuf,
+    /// That kernel's module for tap interfaces.
+    #[arg(long, default_value = "target/setup/guest/modules/tun.ko")]
+    pub(crate) tun: PathBuf,
     #[command(flatten)]
     pub(crate) parts: HostPartsArgs,
     /// Where Image and initrd go.
@@ -461,6 +467,9 @@ pub(crate) struct HostPartsArgs {
     /// The VMM that means harm.
     #[arg(long, default_value = "target/linux/hostile-vmm")]
     pub(crate) hostile_vmm: PathBuf,
+    /// One end of a stream between host and guest.
+    #[arg(long, default_value = "target/linux/stream-end")]
+    pub(crate) stream_end: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! by `host-vmm`.
 
 mod checks;
+mod devices;
 mod guest;
 mod kernels;
 mod launch;

@@ -14,11 +14,14 @@ use crate::modules::{self, ModulesError};
 
 /// What the guest loads: its transport of devices, its disk, evidence.
 const GUEST_MODULES: &[&str] = &["virtio_mmio", "virtio_blk", "arm-cca-guest"];
+/// What it loads if it has these devices.
+const MORE_MODULES: &[&str] = &["virtio_net", "virtio-rng", "vmw_vsock_virtio_transport"];
 /// Bytes of the disk that the host has for guests.
 const DISK_BYTES: usize = 4 << 20;
 
 /// Where things are on the host.
 pub(crate) const HOST_MODULE: &str = "/lib/realm.ko";
+pub(crate) const HOST_TUN: &str = "/lib/tun.ko";
 pub(crate) const HOST_KERNEL: &str = "/guest/Image";
 pub(crate) const HOST_INITRD: &str = "/guest/initrd";
 pub(crate) const HOST_DISK: &str = "/guest/disk.img";
@@ -58,20 +61,25 @@ pub(crate) struct GuestParts<'a> {
     /// Folder of the kernel's modules.
     pub(crate) modules: &'a Path,
     pub(crate) realm_kit: &'a Path,
+    /// One end of a stream between host and guest.
+    pub(crate) stream_end: &'a Path,
 }
 
 /// Puts the guest together.
 pub(crate) fn build_guest(parts: &GuestParts<'_>, folder: &Path) -> Result<(), SystemError> {
     let mut archive = Archive::new(&atomic::read(parts.busybox)?, &atomic::read(parts.init)?)?;
     archive.program("bin/realm-kit", &atomic::read(parts.realm_kit)?)?;
+    archive.program("bin/stream-end", &atomic::read(parts.stream_end)?)?;
     archive.folder("modules")?;
-    let mut order = String::new();
-    for module in modules::load_order(parts.modules, GUEST_MODULES)? {
-        archive.file(&format!("modules/{}.ko", module.name), &module.content)?;
-        order.push_str(&module.name);
-        order.push('\n');
+    for (list, wanted) in [("order", GUEST_MODULES), ("more", MORE_MODULES)] {
+        let mut order = String::new();
+        for module in modules::load_order(parts.modules, wanted)? {
+            archive.file(&format!("modules/{}.ko", module.name), &module.content)?;
+            order.push_str(&module.name);
+            order.push('\n');
+        }
+        archive.file(&format!("modules/{list}"), order.as_bytes())?;
     }
-    archive.file("modules/order", order.as_bytes())?;
     let system = System::in_folder(folder);
     atomic::write(&system.initrd, &archive.finish()?)?;
     atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
@@ -85,10 +93,13 @@ pub(crate) struct HostParts<'a> {
     pub(crate) init: &'a Path,
     /// The Realm kernel module.
     pub(crate) module: &'a Path,
+    /// The kernel's module for tap interfaces, where they are wanted.
+    pub(crate) tun: Option<&'a Path>,
     pub(crate) host_vmm: &'a Path,
     /// What uses all that roughly.
     pub(crate) soak: &'a Path,
     pub(crate) hostile_vmm: &'a Path,
+    pub(crate) stream_end: &'a Path,
     /// What it runs.
     pub(crate) guest: &'a System,
 }
@@ -103,8 +114,12 @@ pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), Sys
     file(HOST_KERNEL, &atomic::read(&parts.guest.kernel)?)?;
     file(HOST_INITRD, &atomic::read(&parts.guest.initrd)?)?;
     file(HOST_DISK, &disk())?;
+    if let Some(tun) = parts.tun {
+        file(HOST_TUN, &atomic::read(tun)?)?;
+    }
     archive.program("bin/host-vmm", &atomic::read(parts.host_vmm)?)?;
     archive.program("bin/hostile-vmm", &atomic::read(parts.hostile_vmm)?)?;
+    archive.program("bin/stream-end", &atomic::read(parts.stream_end)?)?;
     archive.program(
         SOAK_PROGRAM.trim_start_matches('/'),
         &atomic::read(parts.soak)?,
@@ -133,7 +148,13 @@ pub(crate) fn disk() -> Vec<u8> {
 
 /// Its checksum, as `sha256sum` prints it.
 pub(crate) fn disk_checksum() -> String {
-    let digest = hash(HashAlgorithm::Sha256, &disk());
+    checksum_of_disk(DISK_BYTES)
+}
+
+/// The checksum of so many bytes at its beginning.
+pub(crate) fn checksum_of_disk(bytes: usize) -> String {
+    let disk = disk();
+    let digest = hash(HashAlgorithm::Sha256, &disk[..bytes.min(disk.len())]);
     digest
         .as_bytes()
         .iter()
@@ -152,7 +173,7 @@ mod tests {
     fn the_guest_has_its_modules_in_the_order_of_loading() {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name);
-        for name in ["vmlinuz", "busybox", "init", "realm-kit"] {
+        for name in ["vmlinuz", "busybox", "init", "realm-kit", "stream-end"] {
             fs::write(path(name), name).unwrap();
         }
         fs::create_dir(path("modules")).unwrap();
@@ -162,6 +183,11 @@ mod tests {
             ("arm-cca-guest", "depends=tsm_report\0"),
             ("tsm_report", "depends=configfs\0"),
             ("configfs", "depends=\0"),
+            ("virtio_net", "depends=net_failover\0"),
+            ("net_failover", "depends=\0"),
+            ("virtio-rng", "depends=\0"),
+            ("vmw_vsock_virtio_transport", "depends=vsock\0"),
+            ("vsock", "depends=\0"),
         ] {
             module(&path("modules"), name, information.as_bytes());
         }
@@ -171,6 +197,7 @@ mod tests {
             init: &path("init"),
             modules: &path("modules"),
             realm_kit: &path("realm-kit"),
+            stream_end: &path("stream-end"),
         };
         build_guest(&parts, &path("guest")).unwrap();
         let entries = entries(&fs::read(path("guest/initrd")).unwrap());
@@ -182,9 +209,16 @@ mod tests {
             content("modules/order"),
             "virtio_mmio\nvirtio_blk\nconfigfs\ntsm_report\narm-cca-guest\n"
         );
-        for name in content("modules/order").lines() {
-            assert!(!content(&format!("modules/{name}.ko")).is_empty());
+        assert_eq!(
+            content("modules/more"),
+            "net_failover\nvirtio_net\nvirtio-rng\nvsock\nvmw_vsock_virtio_transport\n"
+        );
+        for list in ["modules/order", "modules/more"] {
+            for name in content(list).lines() {
+                assert!(!content(&format!("modules/{name}.ko")).is_empty());
+            }
         }
+        assert_eq!(content("bin/stream-end"), "stream-end");
         assert_eq!(content("bin/realm-kit"), "realm-kit");
         assert_eq!(fs::read(path("guest/Image")).unwrap(), b"vmlinuz");
     }
@@ -205,6 +239,8 @@ mod tests {
             "host-vmm",
             "soak",
             "hostile-vmm",
+            "stream-end",
+            "tun",
             "guest-kernel",
             "guest-initrd",
         ] {
@@ -218,6 +254,8 @@ mod tests {
             host_vmm: &path("host-vmm"),
             soak: &path("soak"),
             hostile_vmm: &path("hostile-vmm"),
+            stream_end: &path("stream-end"),
+            tun: Some(&path("tun")),
             guest: &guest,
         };
         build_host(&parts, &path("host")).unwrap();
@@ -229,6 +267,8 @@ mod tests {
             (HOST_DISK, &disk()),
             ("/bin/host-vmm", b"host-vmm"),
             ("/bin/hostile-vmm", b"hostile-vmm"),
+            ("/bin/stream-end", b"stream-end"),
+            (HOST_TUN, b"tun"),
             (SOAK_PROGRAM, b"soak"),
         ] {
             let entry = entries.iter().find(|entry| format!("/{}", entry.0) == name);

@@ -28,6 +28,7 @@ pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError>
         init: &args.init,
         modules: &args.modules,
         realm_kit: &args.realm_kit,
+        stream_end: &args.stream_end,
     };
     systems::build_guest(&parts, &args.out)?;
     Ok(Status::Good)
@@ -35,7 +36,8 @@ pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError>
 
 /// Puts the host together.
 pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
-    build_host(&args.parts, &args.kernel, &args.module, &args.out)?;
+    let tun = Some(args.tun.as_path());
+    build_host(&args.parts, &args.kernel, &args.module, tun, &args.out)?;
     Ok(Status::Good)
 }
 
@@ -44,6 +46,7 @@ fn build_host(
     parts: &HostPartsArgs,
     kernel: &Path,
     module: &Path,
+    tun: Option<&Path>,
     out: &Path,
 ) -> Result<(), CommandError> {
     let parts = HostParts {
@@ -51,9 +54,11 @@ fn build_host(
         busybox: &parts.busybox,
         init: &parts.init,
         module,
+        tun,
         host_vmm: &parts.host_vmm,
         soak: &parts.soak,
         hostile_vmm: &parts.hostile_vmm,
+        stream_end: &parts.stream_end,
         guest: &System::in_folder(&parts.guest),
     };
     Ok(systems::build_host(&parts, out)?)
@@ -203,7 +208,7 @@ pub(super) fn kernels(args: &KernelsArgs) -> Result<Status, CommandError> {
             hosting::skip_kernel(release, &mut bench.report, &mut bench.terminal);
             continue;
         }
-        build_host(&args.parts, &kernel, &module, &folder)?;
+        build_host(&args.parts, &kernel, &module, None, &folder)?;
         let host = System::in_folder(&folder);
         let machine = Machine {
             normal_world: host.kernel,

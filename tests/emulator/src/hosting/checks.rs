@@ -2,6 +2,7 @@
 //! each of them what it took has to be there again.
 
 use super::Host;
+use super::devices;
 use super::guest::Guest;
 use super::launch::{Launch, Memory};
 use super::{refusals, rmm};
@@ -42,6 +43,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("one-cpu-restarts", one_cpu_restarts),
     ("two-cpus-write-disk", two_cpus_write_disk),
     ("four-cpus", four_cpus),
+    ("devices-of-all-kinds", devices::devices_of_all_kinds),
     ("beside-each-other", beside_each_other),
     (
         "refusals-while-realms-live",
@@ -343,7 +345,7 @@ pub(super) fn expect_guest(lines: &[String], cpus: u32, is_realm: bool) -> Resul
     }
 }
 
-fn expect_line(lines: &[String], wanted: &str) -> Result<(), String> {
+pub(super) fn expect_line(lines: &[String], wanted: &str) -> Result<(), String> {
     if lines.iter().any(|line| line == wanted) {
         Ok(())
     } else {

@@ -67,7 +67,8 @@ impl Guest {
         }
     }
 
-    fn kernel_command_line(&self) -> String {
+    /// The command line of its kernel.
+    pub(super) fn kernel_command_line(&self) -> String {
         let common = [
             // Messages of the kernel wait for the virtio console, whose driver is a module.
             "console=hvc0",
