@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use thiserror::Error;
@@ -275,7 +275,7 @@ pub enum Exit<'a> {
 }
 
 /// Makes the virtual machine of a configuration, on what the configuration says or the first that
-/// can.
+/// can. Its device node stays open in `held`, and is taken when the machine is made again.
 ///
 /// # Errors
 ///
@@ -283,7 +283,12 @@ pub enum Exit<'a> {
 pub fn create(
     configuration: &Configuration,
     layout: &Layout,
+    held: &OnceLock<(Flavour, Node)>,
 ) -> Result<Arc<dyn VirtualMachine>, BackendError> {
+    if let Some((flavour, node)) = held.get() {
+        let machine = Machine::create(node, *flavour, configuration, layout)?;
+        return Ok(Arc::new(machine));
+    }
     let nodes = &configuration.device_nodes;
     let on = |flavour: Flavour, path: &Path| -> Result<Arc<dyn VirtualMachine>, BackendError> {
         let node = Node::open(path).map_err(|error| opening(path, flavour, error))?;
@@ -295,6 +300,8 @@ pub fn create(
         }
         let machine = Machine::create(&node, flavour, configuration, layout)?;
         debug!("the machine runs on {flavour}");
+        // It is the first: else it would have been taken.
+        let _ = held.set((flavour, node));
         Ok(Arc::new(machine))
     };
     match (configuration.backend, &configuration.realm) {

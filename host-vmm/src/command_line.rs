@@ -34,7 +34,8 @@ Exit codes:
   4  ended from outside, by a signal or at the terminal
   5  the guest restarted itself, and --on-reset exit was given
   6  there is no such machine, it does not answer, or it is not what was asked (ps, probe, stop)
-  7  it was told to end and is still there (stop)"
+  7  it was told to end and is still there (stop)
+  8  a thread made a system call that it does not need: a bug, or an attack"
 )]
 pub struct Arguments {
     /// What is to be done.

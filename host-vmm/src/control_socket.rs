@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error};
 
+use crate::confinement::Kind;
 use crate::error::Exit;
 use crate::life::{Asked, Life, Peer};
 use crate::sys::{socket, terminal};
@@ -45,7 +46,7 @@ pub fn serve(listener: UnixListener, life: Arc<Life>) -> io::Result<Worker> {
 
 fn serve_with(listener: UnixListener, life: Arc<Life>, patience: Duration) -> io::Result<Worker> {
     listener.set_nonblocking(true)?;
-    Worker::start("control socket", move |sources| {
+    Worker::start_as(Kind::Control, "control socket", move |sources| {
         Server {
             listener,
             life,

@@ -9,6 +9,7 @@ use attestation_token::rim::RimError;
 use thiserror::Error;
 
 use crate::configuration::ConfigurationError;
+use crate::confinement::ConfinementError;
 use crate::fleet::FleetError;
 use crate::load::LoadError;
 use crate::machine::MachineError;
@@ -37,6 +38,8 @@ pub enum Exit {
     NotThere = 6,
     /// It has been told to end, and is still there.
     StillThere = 7,
+    /// A thread made a system call that it does not need: an error in this program, or an attack on it.
+    Confined = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -98,6 +101,9 @@ pub enum Error {
     /// Content of the guest's memory.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// This process cannot give up what it does not need.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     /// The machine could not be started, or could not go on.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -115,6 +121,9 @@ pub enum Error {
 /// Why an option cannot be used.
 #[derive(Error, Debug)]
 pub enum OptionError {
+    /// Its sockets are out of reach in an empty root folder.
+    #[error("not with a vsock device, whose sockets would be out of reach; use on")]
+    NotWithVsock,
     /// It is about Realms, and this is no Realm.
     #[error("only a Realm has that; add --realm")]
     OnlyForRealms,
@@ -161,9 +170,11 @@ impl Error {
                 | MachineError::Console { .. }
                 | MachineError::Vsock { .. },
             ) => Exit::Unusable,
-            Self::Machine(_) | Self::Load(LoadError::Seeds(_)) | Self::Output(_) | Self::Rmm(_) => {
-                Exit::HostCannot
-            }
+            Self::Machine(_)
+            | Self::Load(LoadError::Seeds(_))
+            | Self::Output(_)
+            | Self::Rmm(_)
+            | Self::Confinement(_) => Exit::HostCannot,
             Self::Fleet(FleetError::Machine { .. } | FleetError::Not { .. }) => Exit::NotThere,
             Self::File(_)
             | Self::NoKernel

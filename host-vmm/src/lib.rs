@@ -5,6 +5,7 @@ pub mod check;
 pub mod client;
 pub mod command_line;
 pub mod configuration;
+pub mod confinement;
 pub mod control_socket;
 pub mod device_tree;
 pub mod devices;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::backend::{self, BackendError};
 use crate::configuration::{Configuration, TapSource};
+use crate::confinement::ConfinementError;
 use crate::devices::bus::Overlap;
 use crate::devices::virtio::vsock::ListenerError;
 use crate::error::Ending;
@@ -21,11 +22,14 @@ use crate::vcpu::VcpuError;
 pub(crate) mod control;
 mod devices;
 mod fill;
+mod held;
 mod launch;
 mod threads;
 
 use control::Control;
 use launch::Launch;
+
+pub use held::Held;
 
 /// Why a machine was not started, or did not go on.
 #[derive(Error, Debug)]
@@ -71,6 +75,9 @@ pub enum MachineError {
     /// Standard input or output cannot be used.
     #[error("the terminal: {0}")]
     Terminal(io::Error),
+    /// This process cannot give up what it does not need.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     /// Two devices want the same address.
     #[error(transparent)]
     Overlap(#[from] Overlap),
@@ -103,7 +110,8 @@ impl Operator {
     }
 }
 
-/// Makes a machine, runs it until it ends, and takes it down again.
+/// Makes a machine, runs it until it ends, and takes it down again. What it opens stays open in `held`,
+/// because later this process can open nothing.
 ///
 /// # Errors
 ///
@@ -112,11 +120,13 @@ pub fn launch(
     life: &Arc<Life>,
     configuration: &Configuration,
     prepared: &Prepared,
+    held: &Held,
 ) -> Result<Ending, MachineError> {
     let begin = Instant::now();
     let control = Control::new();
     life.attach(&control);
-    let result = backend::create(configuration, &prepared.layout)
+    held.begin();
+    let result = backend::create(configuration, &prepared.layout, &held.node)
         .map_err(MachineError::from)
         .and_then(|machine| {
             Launch {
@@ -125,6 +135,7 @@ pub fn launch(
                 configuration,
                 prepared,
                 machine,
+                held,
             }
             .run(begin)
         });

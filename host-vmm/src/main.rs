@@ -15,12 +15,13 @@ use host_vmm::command_line::{
     Arguments, Check, Command, Config, Measure, MeasurementForm, Probe, Ps, Rmm, Stop,
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
+use host_vmm::confinement::{self, Kind};
 use host_vmm::error::{Ending, Error, Exit};
 use host_vmm::fleet::{self, Stopping};
 use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
 use host_vmm::load::Prepared;
-use host_vmm::machine::{self, MachineError, Operator};
+use host_vmm::machine::{self, Held, MachineError, Operator};
 use host_vmm::measure::{self, report};
 use host_vmm::notify::Notifier;
 use host_vmm::rmm::{self, RmmError};
@@ -106,6 +107,7 @@ fn wrong_command_line(error: &clap::Error) -> Exit {
 }
 
 fn run(effective: &Effective) -> Result<Exit, Error> {
+    confinement::choose(effective.process.confinement)?;
     let audit = effective.process.audit_log.as_deref();
     let audit = audit.map(|path| {
         AuditLog::open(path).map_err(|error| Error::AuditLog {
@@ -141,6 +143,7 @@ fn live(
 ) -> Result<Exit, Error> {
     let begin = Instant::now();
     let mut prepared = Prepared::new(configuration)?;
+    let held = Held::default();
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
     let operator = Operator::new()?;
@@ -159,9 +162,12 @@ fn live(
         let ending = thread::scope(|scope| {
             // Beside the launch, which takes no notice of it; once, because it stays the same.
             if let Some(options) = measured.take() {
-                scope.spawn(|| say_measurement(life, options, &prepared));
+                scope.spawn(|| {
+                    confinement::enter_or_end(Kind::Device);
+                    say_measurement(life, options, &prepared);
+                });
             }
-            machine::launch(life, configuration, &prepared)
+            machine::launch(life, configuration, &prepared, &held)
         })?;
         match ending {
             Ending::PoweredOff => return Ok(Exit::Done),

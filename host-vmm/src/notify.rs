@@ -16,8 +16,8 @@ const VARIABLE: &str = "NOTIFY_SOCKET";
 /// A service manager that wants to know.
 #[derive(Debug)]
 pub struct Notifier {
+    /// Connected, because later this process may find no path to it.
     socket: UnixDatagram,
-    manager: SocketAddr,
 }
 
 impl Notifier {
@@ -42,7 +42,8 @@ impl Notifier {
         let socket = UnixDatagram::unbound()?;
         // Nobody waits for a manager that does not listen.
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, manager })
+        socket.connect_addr(&manager)?;
+        Ok(Self { socket })
     }
 
     /// How far the machine is.
@@ -60,7 +61,7 @@ impl Notifier {
     }
 
     fn send(&self, text: &str) {
-        if let Err(error) = self.socket.send_to_addr(text.as_bytes(), &self.manager) {
+        if let Err(error) = self.socket.send(text.as_bytes()) {
             debug!("the service manager is not told: {error}");
         }
     }

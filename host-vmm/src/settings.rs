@@ -14,6 +14,8 @@ use crate::configuration::{
     OnReset, TapSource,
 };
 
+use crate::confinement::{Sandbox, Seccomp};
+
 mod effective;
 pub mod file;
 mod personalization;
@@ -161,6 +163,10 @@ layer! {
         audit_log: PathBuf,
         /// The folder of the control socket.
         run_dir: PathBuf,
+        /// What becomes of a system call that is not needed.
+        seccomp: Seccomp,
+        /// What else the process does without.
+        sandbox: Sandbox,
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::confinement::{self, Kind};
 use crate::devices::lock;
 use crate::sys::signal;
 
@@ -39,7 +40,10 @@ impl Speaker {
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let state = Arc::<(Mutex<State>, Condvar)>::default();
         let shared = Arc::clone(&state);
-        let write = move || write_all(output, &receiver, &shared);
+        let write = move || {
+            confinement::enter_or_end(Kind::Device);
+            write_all(output, &receiver, &shared);
+        };
         // It may be started before the signals are held back that end this process in order.
         signal::held_back(|| thread::Builder::new().name("messages".into()).spawn(write))?;
         Ok(Self { sender, state })
@@ -87,6 +91,12 @@ fn write_all(
 }
 
 static SPEAKER: OnceLock<Option<Speaker>> = OnceLock::new();
+
+/// Starts the thread that writes, if there is none: for a process in which later no thread may start
+/// another one.
+pub fn start() {
+    SPEAKER.get_or_init(|| Speaker::new(io::stderr()).ok());
+}
 
 /// Writes to standard error, all of it at once.
 pub fn say(bytes: &[u8]) {

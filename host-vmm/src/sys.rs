@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod confinement;
 pub mod file;
 pub mod kvm;
 pub mod memory;

@@ -240,12 +240,12 @@ impl Output {
         Ok(Self { file, stop })
     }
 
-    /// A file, to which output is appended.
+    /// Opens a file, to which output is appended.
     ///
     /// # Errors
     ///
     /// If it cannot be opened: a named pipe needs somebody who reads from it already.
-    pub fn file(path: &Path, stop: Arc<AtomicBool>) -> io::Result<Self> {
+    pub fn open_file(path: &Path) -> io::Result<File> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -253,7 +253,12 @@ impl Output {
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(path)?;
         set_blocking(&file)?;
-        Ok(Self { file, stop })
+        Ok(file)
+    }
+
+    /// A file that [`Output::open_file`] has opened, until `stop`.
+    pub fn new(file: File, stop: Arc<AtomicBool>) -> Self {
+        Self { file, stop }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use crate::confinement::{self, Kind};
 use crate::devices::virtio::{Source, VirtioDevice, VirtioMmio};
 use crate::sys::signal;
 
@@ -35,6 +36,19 @@ impl Worker {
     ///
     /// If the process has no descriptors or threads left.
     pub fn start(name: &str, work: impl FnOnce(&mut Sources) + Send + 'static) -> io::Result<Self> {
+        Self::start_as(Kind::Device, name, work)
+    }
+
+    /// The same with a thread of a certain kind, which may make the system calls of that kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::start`].
+    pub fn start_as(
+        kind: Kind,
+        name: &str,
+        work: impl FnOnce(&mut Sources) + Send + 'static,
+    ) -> io::Result<Self> {
         let end = EventFd::new(EFD_NONBLOCK)?;
         let mut sources = Sources {
             epoll: Epoll::new()?,
@@ -43,7 +57,10 @@ impl Worker {
         sources.add_number(end.as_raw_fd(), END)?;
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || work(&mut sources))?;
+            .spawn(move || {
+                confinement::enter_or_end(kind);
+                work(&mut sources);
+            })?;
         Ok(Self {
             end,
             thread: Some(thread),
@@ -60,7 +77,7 @@ impl Worker {
         for (index, notifier) in device.notifiers().iter().enumerate() {
             queues.push((index, notifier.try_clone()?));
         }
-        Self::start(name, move |sources| {
+        Self::start_as(D::KIND, name, move |sources| {
             let listens = match device.source() {
                 Some(Source::Level(source)) => sources.add(&source, SOURCE),
                 Some(Source::Edges(source)) => sources.add_edges(&source, SOURCE),

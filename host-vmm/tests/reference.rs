@@ -186,7 +186,7 @@ fn exit_codes_are_those_of_the_help() {
         .map(|line| line.trim().split(' ').next().unwrap().to_owned())
         .collect();
     assert_eq!(readme, help);
-    assert_eq!(readme, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(readme, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
 }
 
 fn host_vmm(arguments: &[&str]) -> Output {
@@ -199,7 +199,7 @@ fn host_vmm(arguments: &[&str]) -> Output {
 
 /// A value for each option that `run` and `config` have, the key whose value it becomes, and that
 /// value as JSON. `%` stands for a folder with the files.
-const VALUES: [(&str, &[&str], &str, &str); 28] = [
+const VALUES: [(&str, &[&str], &str, &str); 30] = [
     ("--name", &["web"], "name", "\"web\""),
     ("--kernel", &["%/kernel"], "kernel", "\"%/kernel\""),
     ("--firmware", &["%/initrd"], "firmware", "\"%/initrd\""),
@@ -237,6 +237,8 @@ const VALUES: [(&str, &[&str], &str, &str); 28] = [
     ("--log-format", &["json"], "log-format", "\"json\""),
     ("--audit-log", &["%/audit"], "audit-log", "\"%/audit\""),
     ("--run-dir", &["%/run"], "run-dir", "\"%/run\""),
+    ("--seccomp", &["log"], "seccomp", "\"log\""),
+    ("--sandbox", &["off"], "sandbox", "\"off\""),
     ("--realm", &[], "realm.hash", "\"sha-256\""),
 ];
 

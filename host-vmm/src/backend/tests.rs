@@ -3,7 +3,9 @@ use super::*;
 
 fn error(configuration: &Configuration) -> BackendError {
     let layout = Layout::new(configuration.memory, configuration.cpus);
-    create(configuration, &layout).err().unwrap()
+    create(configuration, &layout, &OnceLock::new())
+        .err()
+        .unwrap()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::confinement::{Sandbox, Seccomp};
 use crate::messages;
 use crate::settings::{LogFormat, Origin, ProcessSettings, Setting};
 
@@ -25,6 +26,12 @@ pub struct ProcessArguments {
     /// which look into /run/host-vmm unless told otherwise
     #[arg(long, value_name = "FOLDER")]
     pub run_dir: Option<PathBuf>,
+    /// What becomes of a system call that this process does not need [default: kill]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub seccomp: Option<Seccomp>,
+    /// What else it does without, once the machine is made [default: on]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub sandbox: Option<Sandbox>,
 }
 
 impl ProcessArguments {
@@ -42,6 +49,8 @@ impl ProcessArguments {
                 .audit_log
                 .map(|path| Setting::flag("--audit-log", path)),
             run_dir: self.run_dir.map(|path| Setting::flag("--run-dir", path)),
+            seccomp: self.seccomp.map(|what| Setting::flag("--seccomp", what)),
+            sandbox: self.sandbox.map(|what| Setting::flag("--sandbox", what)),
         }
     }
 }

@@ -17,6 +17,8 @@ use virtio_bindings::bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{DescriptorChain, Reader, Writer};
 use vm_memory::GuestMemoryMmap;
 
+use crate::confinement::Kind;
+
 /// What every device offers. Access through the platform makes the driver use the kernel's DMA
 /// interface, which in a Realm hands out shared memory only.
 pub const COMMON_FEATURES: u64 =
@@ -60,6 +62,9 @@ pub enum Misuse {
 pub trait VirtioDevice: Send + 'static {
     /// The device's number in the specification.
     const ID: u32;
+
+    /// What its thread does: works with what is open, or connects to sockets.
+    const KIND: Kind = Kind::Device;
 
     /// How many chains each queue holds at most: powers of two.
     const QUEUES: &'static [u16];

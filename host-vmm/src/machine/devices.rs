@@ -1,6 +1,7 @@
 //! The devices of a configuration, and the threads that serve them.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use virtio_bindings::bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
@@ -8,6 +9,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::MachineError;
 use super::control::Control;
+use super::held::Held;
 use crate::backend::{BackendError, VirtualMachine};
 use crate::configuration::{self, Configuration, ConsoleEnd, Disk, TapSource, VirtioDevice};
 use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
@@ -15,7 +17,7 @@ use crate::devices::virtio::block::Block;
 use crate::devices::virtio::console::Console;
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::rng::Rng;
-use crate::devices::virtio::vsock::{Listener, Vsock};
+use crate::devices::virtio::vsock::Vsock;
 use crate::devices::virtio::{self, VirtioMmio};
 use crate::devices::{Bus, InterruptLine};
 use crate::layout::{Device, Layout, SERIAL, Spi};
@@ -40,6 +42,7 @@ impl Devices {
         layout: &Layout,
         ram: &Ram,
         control: &Control,
+        held: &Held,
     ) -> Result<Self, MachineError> {
         let mut devices = Self {
             bus: Bus::new(),
@@ -48,22 +51,26 @@ impl Devices {
             terminal: None,
             workers: Vec::new(),
         };
-        devices.add_serial(&configuration.serial, control)?;
+        devices.add_serial(&configuration.serial, control, held)?;
         for (slot, device) in configuration.virtio_devices().enumerate() {
             let place = layout
                 .virtio_slot(slot)
                 .ok_or_else(|| io::Error::other("more virtio devices than slots"))?;
             match device {
-                VirtioDevice::Console(end) => devices.add_console(end, place, ram, control)?,
-                VirtioDevice::Disk(disk) => devices.add_disk(slot, disk, place, ram, control)?,
+                VirtioDevice::Console(end) => {
+                    devices.add_console(end, place, ram, control, held)?;
+                }
+                VirtioDevice::Disk(disk) => {
+                    devices.add_disk(slot, disk, place, ram, control, held)?;
+                }
                 VirtioDevice::Net(net) => {
                     let name = format!("net {slot}");
-                    let net = open_net(configuration, net)?;
+                    let net = open_net(configuration, net, held)?;
                     devices.add_virtio(&name, net, place, ram, control)?;
                 }
                 VirtioDevice::Vsock(vsock) => {
                     let name = format!("vsock {slot}");
-                    let listener = Listener::new(&vsock.socket);
+                    let listener = held.listener(&vsock.socket);
                     let listener = listener.map_err(|error| MachineError::Vsock {
                         path: vsock.socket.clone(),
                         error,
@@ -80,11 +87,16 @@ impl Devices {
         Ok(devices)
     }
 
-    fn add_serial(&mut self, end: &ConsoleEnd, control: &Control) -> Result<(), MachineError> {
+    fn add_serial(
+        &mut self,
+        end: &ConsoleEnd,
+        control: &Control,
+        held: &Held,
+    ) -> Result<(), MachineError> {
         let line = InterruptLine::new()?;
         self.interrupts.push((line.try_clone()?, SERIAL.interrupt));
         let room = EventFd::new(EFD_NONBLOCK)?;
-        let port = SerialPort::new(line, output(end, control)?, teller(&room)?);
+        let port = SerialPort::new(line, output(end, control, held)?, teller(&room)?);
         if *end == ConsoleEnd::Terminal {
             self.terminal = Some((port.clone(), room));
         }
@@ -98,9 +110,10 @@ impl Devices {
         place: Device,
         ram: &Ram,
         control: &Control,
+        held: &Held,
     ) -> Result<(), MachineError> {
         let room = EventFd::new(EFD_NONBLOCK)?;
-        let console = Console::new(output(end, control)?, teller(&room)?);
+        let console = Console::new(output(end, control, held)?, teller(&room)?);
         let device = self.add_virtio("virtio console", console, place, ram, control)?;
         if *end == ConsoleEnd::Terminal {
             self.terminal = Some((device, room));
@@ -115,13 +128,15 @@ impl Devices {
         place: Device,
         ram: &Ram,
         control: &Control,
+        held: &Held,
     ) -> Result<(), MachineError> {
-        let block = Block::open(&disk.path, disk.read_only, disk.direct).map_err(|error| {
-            MachineError::Disk {
+        let block = held
+            .file(&disk.path, || Block::open_file(&disk.path, disk.read_only))
+            .and_then(|file| Block::new(file, disk.read_only, disk.direct))
+            .map_err(|error| MachineError::Disk {
                 path: disk.path.clone(),
                 error,
-            }
-        })?;
+            })?;
         self.add_virtio(&format!("disk {slot}"), block, place, ram, control)?;
         Ok(())
     }
@@ -175,15 +190,22 @@ impl Devices {
 fn open_net(
     configuration: &Configuration,
     net: &configuration::Net,
+    held: &Held,
 ) -> Result<Net<Tap>, MachineError> {
-    let tap = match &net.tap {
-        TapSource::Name(name) => Tap::open(name),
-        TapSource::Descriptor(number) => Tap::inherit(*number),
-    };
-    let tap = tap.map_err(|error| MachineError::Net {
-        tap: net.tap.clone(),
-        error,
-    })?;
+    let name = net.tap.to_string();
+    let file = held.file(Path::new(&name), || {
+        let tap = match &net.tap {
+            TapSource::Name(name) => Tap::open(name),
+            TapSource::Descriptor(number) => Tap::inherit(*number),
+        };
+        tap.map(Tap::into_file)
+    });
+    let tap = file
+        .and_then(Tap::again)
+        .map_err(|error| MachineError::Net {
+            tap: net.tap.clone(),
+            error,
+        })?;
     let number = configuration.nets.iter().position(|other| other == net);
     let address = net.address(&configuration.name, number.unwrap_or(0));
     Ok(Net::new(tap, address))
@@ -198,13 +220,14 @@ fn teller(event: &EventFd) -> io::Result<Box<dyn Fn() + Send>> {
     }))
 }
 
-fn output(end: &ConsoleEnd, control: &Control) -> Result<ConsoleOutput, MachineError> {
+fn output(end: &ConsoleEnd, control: &Control, held: &Held) -> Result<ConsoleOutput, MachineError> {
     Ok(match end {
         ConsoleEnd::Terminal => {
             Box::new(Output::standard(control.stop()).map_err(MachineError::Terminal)?)
         }
         ConsoleEnd::File(path) => {
-            let output = Output::file(path, control.stop());
+            let file = held.file(path, || Output::open_file(path));
+            let output = file.map(|file| Output::new(file, control.stop()));
             Box::new(output.map_err(|error| MachineError::Console {
                 path: path.clone(),
                 error,

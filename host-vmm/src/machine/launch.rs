@@ -8,11 +8,13 @@ use tracing::{debug, info};
 
 use super::control::Control;
 use super::devices::Devices;
+use super::held::Held;
 use super::threads::Threads;
 use super::{MachineError, fill};
 use crate::backend::kvm::Flavour;
 use crate::backend::{Start, Vcpu, VirtualMachine};
 use crate::configuration::Configuration;
+use crate::confinement::{self, Kind};
 use crate::devices::Complaints;
 use crate::error::Ending;
 use crate::life::audit::Event;
@@ -29,6 +31,7 @@ pub(super) struct Launch<'a> {
     pub(super) configuration: &'a Configuration,
     pub(super) prepared: &'a Prepared,
     pub(super) machine: Arc<dyn VirtualMachine>,
+    pub(super) held: &'a Held,
 }
 
 /// A machine with everything but content.
@@ -84,7 +87,7 @@ impl Launch<'_> {
         let (machine, layout) = (&self.machine, &self.prepared.layout);
         let ram = Ram::new(layout.ram, self.shared_bit()).map_err(MachineError::Memory)?;
         machine.set_ram(&ram)?;
-        let devices = Devices::new(self.configuration, layout, &ram, self.control)?;
+        let devices = Devices::new(self.configuration, layout, &ram, self.control, self.held)?;
         let start = Start {
             entry: self.prepared.entry,
             registers: self.prepared.registers(),
@@ -155,6 +158,8 @@ impl Launch<'_> {
         });
         let life = Arc::clone(self.life);
         let input = devices.listen(move || life.ask(Asked::Terminal))?;
+        // All that the machine is made of is open, and no guest has run yet.
+        confinement::complete()?;
         let mut threads = Threads {
             machine: Arc::clone(&self.machine),
             control: Arc::clone(self.control),
@@ -166,6 +171,7 @@ impl Launch<'_> {
             let thread = thread::Builder::new()
                 .name(format!("vcpu{number}"))
                 .spawn(move || {
+                    confinement::enter_or_end(Kind::Vcpu);
                     let ended = vcpu::run(vcpu.as_mut(), &shared);
                     debug!("vCPU {number} has ended: {ended:?}");
                     control.end(number, ended);

@@ -45,6 +45,7 @@ fn run(
     let control = Control::new();
     life.attach(&control);
     let launch = Launch {
+        held: &Held::default(),
         life,
         control: &control,
         configuration,
@@ -296,7 +297,7 @@ fn a_console_that_nobody_reads_from_does_not_keep_vcpus() {
     let machine: Arc<dyn VirtualMachine> = Arc::new(Machine::new(Flavour::Module, Vec::new()));
     let (_reader, writer) = io::pipe().unwrap();
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    let output = Output::file(Path::new(&path), control.stop()).unwrap();
+    let output = Output::new(Output::open_file(Path::new(&path)).unwrap(), control.stop());
     let device = Arc::new(Mutex::new(output));
     let (sender, locked) = mpsc::channel();
     let worker = {

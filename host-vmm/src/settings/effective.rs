@@ -14,6 +14,7 @@ use crate::configuration::{
     HashAlgorithm, MachineName, MemorySize, Net, OnReset, Program, RealmOptions, Rng, TapSource,
     VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
+use crate::confinement::{self, Sandbox, Seccomp};
 use crate::error::{Error, OptionError};
 
 /// How a process runs a machine.
@@ -27,6 +28,8 @@ pub struct ProcessOptions {
     pub audit_log: Option<PathBuf>,
     /// The folder of the control socket; `None` is no control socket.
     pub run_directory: Option<PathBuf>,
+    /// What it does without.
+    pub confinement: confinement::Options,
 }
 
 /// What settings come to.
@@ -99,7 +102,7 @@ impl Settings {
             on_reset: report.or("on-reset", machine.on_reset, OnReset::default),
             ..Configuration::new(kernel)
         };
-        let process = process.effective(&mut report)?;
+        let mut process = process.effective(&mut report)?;
         if is_realm {
             report.table("realm");
             configuration.realm = Some(realm_settings.effective(&mut report)?);
@@ -107,6 +110,13 @@ impl Settings {
             realm_settings.refuse()?;
         }
         devices.effective(&mut report, &mut configuration);
+        process.confinement.network = !configuration.nets.is_empty();
+        if process.confinement.sandbox == Sandbox::Namespaces && !configuration.vsocks.is_empty() {
+            return Err(Error::Option {
+                option: "--sandbox namespaces".to_owned(),
+                error: OptionError::NotWithVsock,
+            });
+        }
         configuration.check()?;
         Ok(Effective {
             configuration,
@@ -163,11 +173,20 @@ impl ProcessSettings {
                 error: OptionError::Filter(error.to_string()),
             });
         }
+        let log = report.or("log", self.log, || "info".to_owned());
+        let log_format = report.or("log-format", self.log_format, LogFormat::default);
+        let json = log_format == LogFormat::Json;
         Ok(ProcessOptions {
-            log: report.or("log", self.log, || "info".to_owned()),
-            log_format: report.or("log-format", self.log_format, LogFormat::default),
+            log,
+            log_format,
             audit_log: report.option("audit-log", self.audit_log),
             run_directory: report.option("run-dir", self.run_dir),
+            confinement: confinement::Options {
+                seccomp: report.or("seccomp", self.seccomp, Seccomp::default),
+                sandbox: report.or("sandbox", self.sandbox, Sandbox::default),
+                json,
+                network: false,
+            },
         })
     }
 }

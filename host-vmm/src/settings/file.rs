@@ -24,6 +24,7 @@ use crate::configuration::{
     Backend, ConfigurationError, ConsoleEnd, CpuCount, Descriptor, GuestCid, HashAlgorithm,
     InterfaceName, MacAddress, MachineName, MemorySize, OnReset, TapSource,
 };
+use crate::confinement::{Sandbox, Seccomp};
 
 /// Most bytes that a file may have.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -188,6 +189,8 @@ fn settings(root: &mut Table<'_>) -> Result<Settings, FileError> {
         log_format: root.get("log-format")?,
         audit_log: root.get("audit-log")?,
         run_dir: root.get("run-dir")?,
+        seccomp: root.get("seccomp")?,
+        sandbox: root.get("sandbox")?,
     };
     let mut realm = RealmSettings::default();
     if let Some(mut table) = root.table("realm")? {
@@ -548,7 +551,7 @@ macro_rules! name {
     )*};
 }
 
-name!(Backend, OnReset, HashAlgorithm, LogFormat);
+name!(Backend, OnReset, HashAlgorithm, LogFormat, Seccomp, Sandbox);
 
 fn from_name<T: ValueEnum>(text: &str) -> Result<T, String> {
     T::from_str(text, false).map_err(|_| {

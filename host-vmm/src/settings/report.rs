@@ -12,6 +12,7 @@ use crate::configuration::{
     Backend, ConsoleEnd, CpuCount, GuestCid, HashAlgorithm, MacAddress, MachineName, MemorySize,
     OnReset, TapSource,
 };
+use crate::confinement::{Sandbox, Seccomp};
 
 /// A value as it is written in a file.
 #[derive(Clone, PartialEq, Eq, Serialize, Debug)]
@@ -338,4 +339,4 @@ macro_rules! name {
     )*};
 }
 
-name!(Backend, OnReset, HashAlgorithm, LogFormat);
+name!(Backend, OnReset, HashAlgorithm, LogFormat, Seccomp, Sandbox);

@@ -15,12 +15,17 @@ const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 extern "C" fn nothing(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
 
+/// Sees to it that [`interrupt`] works: later this process may set no handlers. False if the kernel
+/// refuses.
+pub fn prepare() -> bool {
+    static HANDLER: OnceLock<bool> = OnceLock::new();
+    *HANDLER.get_or_init(|| register_signal_handler(SIGRTMIN(), nothing).is_ok())
+}
+
 /// Interrupts the system call that a thread is in, if it is in one.
 pub fn interrupt<T>(thread: &JoinHandle<T>) {
-    static HANDLER: OnceLock<bool> = OnceLock::new();
     // Without a handler the signal would end the process.
-    let handled = HANDLER.get_or_init(|| register_signal_handler(SIGRTMIN(), nothing).is_ok());
-    if *handled {
+    if prepare() {
         // Fails when the thread has ended, and then there is nothing to interrupt.
         let _ = thread.kill(SIGRTMIN());
     }

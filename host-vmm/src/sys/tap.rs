@@ -166,6 +166,22 @@ impl Tap {
         Ok(tap)
     }
 
+    /// Its descriptor.
+    pub fn into_file(self) -> File {
+        self.0
+    }
+
+    /// The interface whose descriptor [`Tap::into_file`] gave, as it was when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn again(file: File) -> Result<Self, TapError> {
+        let tap = Self(file);
+        tap.leave_checksums(false)?;
+        Ok(tap)
+    }
+
     /// Reads a packet.
     ///
     /// # Errors

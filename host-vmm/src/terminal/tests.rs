@@ -162,7 +162,7 @@ fn output_is_appended_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     for _ in 0..2 {
-        let mut output = Output::file(&path, Arc::default()).unwrap();
+        let mut output = Output::new(Output::open_file(&path).unwrap(), Arc::default());
         output.write_all(b"line\n").unwrap();
         output.flush().unwrap();
     }
@@ -174,7 +174,7 @@ fn a_pipe_without_a_reader_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
     crate::sys::file::tests::make_pipe(&path);
-    let error = Output::file(&path, Arc::default()).unwrap_err();
+    let error = Output::open_file(&path).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
     // With one, output waits until there is room.
     let mut reader = OpenOptions::new()
@@ -182,7 +182,7 @@ fn a_pipe_without_a_reader_is_not_waited_for() {
         .custom_flags(libc::O_NONBLOCK)
         .open(&path)
         .unwrap();
-    let mut output = Output::file(&path, Arc::default()).unwrap();
+    let mut output = Output::new(Output::open_file(&path).unwrap(), Arc::default());
     set_blocking(&reader).unwrap();
     let writer = std::thread::spawn(move || output.write_all(&vec![7; 1 << 20]));
     let mut all = Vec::new();

@@ -92,7 +92,16 @@ impl Block {
     /// If it cannot be opened, if it is something else, if another machine has it, or if there is
     /// no direct access to it.
     pub fn open(path: &Path, read_only: bool, direct: bool) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
+        Self::new(Self::open_file(path, read_only)?, read_only, direct)
+    }
+
+    /// Opens a disk's file, for [`Block::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Block::open`].
+    pub fn open_file(path: &Path, read_only: bool) -> io::Result<File> {
+        let file = OpenOptions::new()
             .read(true)
             .write(!read_only)
             // So that a pipe is refused, and not waited for.
@@ -106,12 +115,6 @@ impl Block {
         if !kind.is_file() && !kind.is_block_device() {
             return Err(io::Error::other("neither a file nor a block device"));
         }
-        let unit = if direct {
-            access_directly(&file)?
-        } else {
-            set_blocking(&file)?;
-            SECTOR_BYTES
-        };
         let locked = if read_only {
             file.try_lock_shared()
         } else {
@@ -126,6 +129,22 @@ impl Block {
             // Not every file system has locks.
             Err(TryLockError::Error(error)) => debug!("no lock on {}: {error}", path.display()),
         }
+        Ok(file)
+    }
+
+    /// The disk in a file that [`Block::open_file`] has opened.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be known of the file, or if there is no direct access to it.
+    pub fn new(mut file: File, read_only: bool, direct: bool) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let unit = if direct {
+            access_directly(&file)?
+        } else {
+            set_blocking(&file)?;
+            SECTOR_BYTES
+        };
         // The size of a block device is nowhere else.
         let size = file.seek(SeekFrom::End(0))?;
         let mut identity = [0; VIRTIO_BLK_ID_BYTES as usize];

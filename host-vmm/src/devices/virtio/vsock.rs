@@ -16,6 +16,7 @@ use std::io::{self, Read as _, Write as _};
 use std::ops::Range;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
@@ -27,6 +28,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{Chain, Misuse, Source, VirtioDevice, read_bytes, reader, writer};
 use crate::configuration::GuestCid;
+use crate::confinement::Kind;
 use crate::devices::Complaints;
 use crate::sys::socket;
 
@@ -65,7 +67,7 @@ const MOST_EVENTS: usize = 16;
 #[derive(Debug)]
 pub struct Vsock {
     cid: GuestCid,
-    listener: Listener,
+    listener: Arc<Listener>,
     /// Somebody may be waiting to be let in.
     knocks: bool,
     epoll: Epoll,
@@ -96,7 +98,8 @@ impl Vsock {
     /// # Errors
     ///
     /// If the process has no descriptors left.
-    pub fn new(cid: GuestCid, listener: Listener) -> io::Result<Self> {
+    pub fn new(cid: GuestCid, listener: impl Into<Arc<Listener>>) -> io::Result<Self> {
+        let listener = listener.into();
         let epoll = Epoll::new()?;
         let timer = TimerFd::new().map_err(io::Error::from)?;
         let add = |descriptor: RawFd, events, number| {
@@ -483,6 +486,7 @@ impl Vsock {
 
 impl VirtioDevice for Vsock {
     const ID: u32 = VIRTIO_ID_VSOCK;
+    const KIND: Kind = Kind::Sockets;
     /// The third is for events, of which there are none.
     const QUEUES: &'static [u16] = &[QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE];
 

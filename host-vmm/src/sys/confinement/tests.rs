@@ -1,0 +1,537 @@
+//! What a thread that has been taken over can do: each attempt is made in a process of its own, once
+//! with filters and once without them, where it must succeed.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Output};
+use std::sync::mpsc;
+
+use super::*;
+use crate::confinement::{self, Kind, Options, Sandbox, Seccomp};
+use crate::worker::Worker;
+
+/// What a process of these tests is to do: kind of thread, attempt, filters.
+const ORDER: &str = "HOST_VMM_TEST_ATTEMPT";
+/// A file that is there.
+const FILE: &str = "HOST_VMM_TEST_FILE";
+/// A descriptor that the process has inherited.
+const INHERITED: &str = "HOST_VMM_TEST_DESCRIPTOR";
+
+/// Something that an attacker wants: the name that the message has, and how it is tried.
+struct Attempt {
+    name: &'static str,
+    /// Kinds of threads that need this call for something else.
+    but_for: &'static [Kind],
+    make: fn() -> io::Result<()>,
+}
+
+fn path() -> CString {
+    CString::new(std::env::var(FILE).unwrap()).unwrap()
+}
+
+fn call(number: c_long, arguments: [c_long; 6]) -> io::Result<()> {
+    let [one, two, three, four, five, six] = arguments;
+    // SAFETY: whoever calls this gives arguments for which the call touches no memory of this process
+    // but strings and buffers that live.
+    let result = unsafe { libc::syscall(number, one, two, three, four, five, six) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn address<T: ?Sized>(value: *const T) -> c_long {
+    value.cast::<u8>().addr().cast_signed() as c_long
+}
+
+const fn long(value: c_int) -> c_long {
+    value as c_long
+}
+
+fn open() -> io::Result<()> {
+    let path = path();
+    call(
+        libc::SYS_openat,
+        [
+            long(libc::AT_FDCWD),
+            address(path.as_ptr()),
+            long(libc::O_RDONLY),
+            0,
+            0,
+            0,
+        ],
+    )
+}
+
+fn create() -> io::Result<()> {
+    let path = CString::new(std::env::var(FILE).unwrap() + "-new").unwrap();
+    let flags = long(libc::O_WRONLY | libc::O_CREAT);
+    call(
+        libc::SYS_openat,
+        [
+            long(libc::AT_FDCWD),
+            address(path.as_ptr()),
+            flags,
+            0o600,
+            0,
+            0,
+        ],
+    )
+}
+
+fn run_program() -> io::Result<()> {
+    let program = c"/bin/true";
+    let arguments = [program.as_ptr(), ptr::null()];
+    let environment = [ptr::null::<libc::c_char>()];
+    call(
+        libc::SYS_execve,
+        [
+            address(program.as_ptr()),
+            address(&raw const arguments),
+            address(&raw const environment),
+            0,
+            0,
+            0,
+        ],
+    )
+}
+
+fn fork() -> io::Result<()> {
+    // SAFETY: the new process ends at once.
+    match unsafe { libc::syscall(libc::SYS_clone, long(libc::SIGCHLD), 0, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: ends this process.
+        0 => unsafe { libc::_exit(0) },
+        _ => Ok(()),
+    }
+}
+
+fn fork_by_new_call() -> io::Result<()> {
+    // `struct clone_args`: no flags, and the signal of its end in the fifth word.
+    let arguments: [u64; 8] = [0, 0, 0, 0, u64::from(libc::SIGCHLD.unsigned_abs()), 0, 0, 0];
+    // SAFETY: the structure lives; the new process ends at once.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            arguments.as_ptr(),
+            size_of_val(&arguments),
+        )
+    } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: ends this process.
+        0 => unsafe { libc::_exit(0) },
+        _ => Ok(()),
+    }
+}
+
+fn socket(family: c_int) -> io::Result<()> {
+    call(
+        libc::SYS_socket,
+        [long(family), long(libc::SOCK_STREAM), 0, 0, 0, 0],
+    )
+}
+
+/// The kernel has looked for a process that is not there; one that is would be stopped.
+fn trace() -> io::Result<()> {
+    let process = c_long::from(c_int::MAX);
+    match call(
+        libc::SYS_ptrace,
+        [libc::PTRACE_ATTACH.into(), process, 0, 0, 0, 0],
+    ) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        result => result,
+    }
+}
+
+fn map_code() -> io::Result<()> {
+    let protection = long(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
+    let flags = long(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    call(libc::SYS_mmap, [0, 4096, protection, flags, -1, 0])
+}
+
+fn make_code() -> io::Result<()> {
+    // SAFETY: a new mapping, of which nobody else knows.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(page, libc::MAP_FAILED);
+    let protection = long(libc::PROT_READ | libc::PROT_EXEC);
+    call(
+        libc::SYS_mprotect,
+        [address(page), 4096, protection, 0, 0, 0],
+    )
+}
+
+const ATTEMPTS: &[Attempt] = &[
+    Attempt {
+        name: "openat",
+        but_for: &[],
+        make: open,
+    },
+    Attempt {
+        name: "openat",
+        but_for: &[],
+        make: create,
+    },
+    Attempt {
+        name: "execve",
+        but_for: &[],
+        make: run_program,
+    },
+    Attempt {
+        name: "clone",
+        but_for: &[],
+        make: fork,
+    },
+    Attempt {
+        name: "clone3",
+        but_for: &[Kind::Main],
+        make: fork_by_new_call,
+    },
+    Attempt {
+        name: "socket",
+        but_for: &[],
+        make: || socket(libc::AF_INET),
+    },
+    Attempt {
+        name: "socket",
+        but_for: &[Kind::Sockets],
+        make: || socket(libc::AF_UNIX),
+    },
+    Attempt {
+        name: "ptrace",
+        but_for: &[],
+        make: trace,
+    },
+    Attempt {
+        name: "mmap",
+        but_for: &[],
+        make: map_code,
+    },
+    Attempt {
+        name: "mprotect",
+        but_for: &[],
+        make: make_code,
+    },
+    Attempt {
+        name: "memfd_create",
+        but_for: &[],
+        make: || {
+            call(
+                libc::SYS_memfd_create,
+                [address(c"x".as_ptr()), 0, 0, 0, 0, 0],
+            )
+        },
+    },
+    Attempt {
+        name: "unlinkat",
+        but_for: &[Kind::Control, Kind::Main],
+        make: || {
+            let path = path();
+            call(
+                libc::SYS_unlinkat,
+                [long(libc::AT_FDCWD), address(path.as_ptr()), 0, 0, 0, 0],
+            )
+        },
+    },
+    Attempt {
+        name: "kill",
+        but_for: &[],
+        make: || {
+            call(
+                libc::SYS_kill,
+                [c_long::from(std::process::id()), 0, 0, 0, 0, 0],
+            )
+        },
+    },
+    Attempt {
+        name: "unshare",
+        but_for: &[],
+        make: || call(libc::SYS_unshare, [long(libc::CLONE_FILES), 0, 0, 0, 0, 0]),
+    },
+    Attempt {
+        name: "rt_sigaction",
+        but_for: &[],
+        make: || call(libc::SYS_rt_sigaction, [long(libc::SIGSYS), 0, 0, 8, 0, 0]),
+    },
+];
+
+/// A set of capabilities that is empty.
+const NONE: &str = "0000000000000000";
+
+const KINDS: [Kind; 5] = [
+    Kind::Vcpu,
+    Kind::Device,
+    Kind::Sockets,
+    Kind::Control,
+    Kind::Main,
+];
+
+/// Does something in a thread of a kind.
+fn in_thread(
+    kind: Kind,
+    action: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    if kind == Kind::Main {
+        confinement::complete().unwrap();
+        return action();
+    }
+    let worker = Worker::start_as(kind, "disk 0", move |_| sender.send(action()).unwrap()).unwrap();
+    let result = receiver.recv().unwrap();
+    drop(worker);
+    result
+}
+
+/// In a process of [`attempt`]: ends it.
+fn make_attempt(order: &str) -> ! {
+    let mut words = order.split(' ').map(|word| word.parse::<usize>().unwrap());
+    let (kind, index, filtered) = (words.next(), words.next(), words.next() == Some(1));
+    let seccomp = if filtered {
+        Seccomp::Kill
+    } else {
+        Seccomp::Off
+    };
+    confinement::choose(Options {
+        seccomp,
+        sandbox: Sandbox::On,
+        ..Options::default()
+    })
+    .unwrap();
+    let make = ATTEMPTS[index.unwrap()].make;
+    let result = in_thread(KINDS[kind.unwrap()], make);
+    if let Err(error) = &result {
+        eprintln!("refused: {error}");
+    }
+    std::process::exit(i32::from(result.is_err()));
+}
+
+fn myself(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = format!("sys::confinement::tests::{test}");
+    command.args(["--exact", &name, "--nocapture", "--test-threads", "1"]);
+    command
+}
+
+fn attempt(kind: usize, index: usize, filtered: bool) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "secret").unwrap();
+    myself("a_thread_that_is_taken_over_gets_nowhere")
+        .env(ORDER, format!("{kind} {index} {}", u8::from(filtered)))
+        .env(FILE, &file)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_thread_that_is_taken_over_gets_nowhere() {
+    if let Ok(order) = std::env::var(ORDER) {
+        make_attempt(&order);
+    }
+    let mut wrong = String::new();
+    let mut tried = 0;
+    for (index, tried_call) in ATTEMPTS.iter().enumerate() {
+        let name = tried_call.name;
+        let without = attempt(1, index, false);
+        if without.status.code() != Some(0) {
+            let said = String::from_utf8_lossy(&without.stderr);
+            let _ = writeln!(
+                wrong,
+                "{name} ({index}) without filters: {:?} {said}",
+                without.status
+            );
+        }
+        for (number, kind) in KINDS.into_iter().enumerate() {
+            if tried_call.but_for.contains(&kind) {
+                continue;
+            }
+            let with = attempt(number, index, true);
+            let said = String::from_utf8_lossy(&with.stderr);
+            let told = said.contains(&format!("system call that it does not need, {name} ("));
+            if with.status.code() != Some(8) || !told {
+                let _ = writeln!(
+                    wrong,
+                    "{name} ({index}) as {kind:?}: {:?} {said}",
+                    with.status
+                );
+            }
+            tried += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(tried > 60);
+}
+
+/// In a process of its own: does what threads do all the time, with filters.
+fn work() -> ! {
+    confinement::choose(Options::default()).unwrap();
+    let file = fs::File::open(std::env::var(FILE).unwrap()).unwrap();
+    for (number, kind) in KINDS.into_iter().enumerate() {
+        let file = file.try_clone().unwrap();
+        let done = in_thread(kind, move || {
+            use std::os::unix::fs::FileExt as _;
+            let mut bytes = vec![0; 3 << 20];
+            bytes[0] = u8::try_from(file.read_at(&mut bytes, 0)?).unwrap();
+            assert_eq!(file.metadata()?.len(), 6);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            let mut random = [0; 8];
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            eprintln!("{} done", std::thread::current().name().unwrap_or("?"));
+            Ok(())
+        });
+        done.unwrap();
+        if kind == Kind::Main {
+            // It can still make threads, of all kinds, and those are no more than they were.
+            for kind in &KINDS[..number] {
+                in_thread(*kind, || Ok(())).unwrap();
+            }
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    let worker = Worker::start("late", move |_| sender.send(open()).unwrap()).unwrap();
+    drop((receiver.recv(), worker));
+    std::process::exit(0);
+}
+
+#[test]
+fn threads_do_their_work_with_filters() {
+    if std::env::var_os(ORDER).is_some() {
+        work();
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "secret").unwrap();
+    let output = myself("threads_do_their_work_with_filters")
+        .env(ORDER, "")
+        .env(FILE, file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches(" done").count(), KINDS.len(), "{said}");
+    // It comes to its last thread, which does what it may not.
+    assert!(said.contains("thread late made a system call"), "{said}");
+    assert_eq!(output.status.code(), Some(8), "{said}");
+}
+
+/// In a process of its own: what there is in a thread of a kind.
+fn look(order: &str) -> ! {
+    let (sandbox, kind) = match order {
+        "off" => (Sandbox::Off, Kind::Main),
+        "device" => (Sandbox::On, Kind::Device),
+        "main" => (Sandbox::On, Kind::Main),
+        _ => (Sandbox::Namespaces, Kind::Main),
+    };
+    let options = Options {
+        seccomp: Seccomp::Off,
+        sandbox,
+        ..Options::default()
+    };
+    if let Err(error) = confinement::choose(options) {
+        eprintln!("{error}");
+        std::process::exit(3);
+    }
+    let status = fs::File::open("/proc/thread-self/status").unwrap();
+    let inherited: c_int = std::env::var(INHERITED).unwrap().parse().unwrap();
+    in_thread(kind, move || {
+        // A file of this folder tells of the thread that has opened it.
+        let text = match fs::read_to_string("/proc/thread-self/status") {
+            Ok(text) => text,
+            Err(_) => io::read_to_string(status)?,
+        };
+        // What runs the tests has left its line open.
+        println!();
+        for name in ["CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs"] {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            println!("{}", line.replace('\t', " "));
+        }
+        println!("inherited: {}", is_open(inherited));
+        println!("root: {}", fs::read_dir("/").map_or(0, Iterator::count));
+        println!("interfaces: {}", interfaces());
+        Ok(())
+    })
+    .unwrap();
+    std::process::exit(0);
+}
+
+/// Network interfaces of this process, but for the loopback.
+fn interfaces() -> usize {
+    let mut first = ptr::null_mut();
+    // SAFETY: the kernel's list is written to `first`, and stays for ever.
+    assert_eq!(unsafe { libc::getifaddrs(&raw mut first) }, 0);
+    let mut count = 0;
+    while !first.is_null() {
+        // SAFETY: an entry of the list, whose name ends with a zero.
+        let (name, next) = unsafe { (CStr::from_ptr((*first).ifa_name), (*first).ifa_next) };
+        count += usize::from(name != c"lo");
+        first = next;
+    }
+    count
+}
+
+fn seen(order: &str) -> Result<String, String> {
+    // One without O_CLOEXEC.
+    // SAFETY: a new descriptor, which nobody else has.
+    let inherited = unsafe { OwnedFd::from_raw_fd(libc::dup(0)) };
+    let output = myself("what_is_not_needed_is_given_up")
+        .env(ORDER, order)
+        .env(INHERITED, inherited.as_raw_fd().to_string())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), None);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        _ => Err(said),
+    }
+}
+
+#[test]
+fn what_is_not_needed_is_given_up() {
+    if let Ok(order) = std::env::var(ORDER) {
+        look(&order);
+    }
+    let before = seen("off").unwrap();
+    assert!(
+        before.contains("NoNewPrivs: 0") && before.contains("inherited: true"),
+        "{before}"
+    );
+    // Whoever runs the tests may have it or not.
+    let has_lock = before.lines().any(|line| {
+        let mask = line
+            .strip_prefix("CapEff: ")
+            .and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        mask.is_some_and(|mask| mask >> CAP_IPC_LOCK & 1 == 1)
+    });
+    let device = seen("device").unwrap();
+    let main = seen("main").unwrap();
+    for name in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+        assert!(device.contains(&format!("{name}: {NONE}")), "{device}");
+    }
+    let kept = if has_lock { "0000000000004000" } else { NONE };
+    assert!(main.contains(&format!("CapPrm: {kept}")), "{main}");
+    for seen in [&device, &main] {
+        assert!(seen.contains("NoNewPrivs: 1"), "{seen}");
+    }
+    assert!(main.contains("inherited: false"), "{main}");
+    assert!(!main.contains("root: 0"), "{main}");
+    match seen("namespaces") {
+        Ok(seen) => {
+            assert!(
+                seen.contains("root: 0") && seen.contains("interfaces: 0"),
+                "{seen}"
+            );
+            assert!(seen.contains("inherited: false"), "{seen}");
+        }
+        // Where namespaces are not for everybody, that is said.
+        Err(said) => assert!(said.contains("no namespaces of its own"), "{said}"),
+    }
+}
