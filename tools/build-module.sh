@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/versions.sh
 . tools/versions.sh
+# shellcheck source=tools/module-functions.sh
+. tools/module-functions.sh
 
 usage='usage: tools/build-module.sh BUILD_FOLDER OUTPUT_FOLDER [--rust-half | KERNEL_RELEASE...]'
 build=${1:?$usage}
@@ -16,35 +18,6 @@ output=${2:?$usage}
 shift 2
 
 SHIM=host-vmm/kmod/shim
-HEADERS="${CLOISTER_SETUP:-$PWD/target/setup}/headers"
-
-fail() {
-    echo "module: $1" >&2
-    exit 1
-}
-
-# run LOG COMMAND...: the output is of interest when the command fails, and then errors come first.
-run() {
-    local log=$1
-    shift
-    if ! "$@" >"$log" 2>&1; then
-        { grep -E '(error|undefined|multiple definition)' "$log" || tail -n 15 "$log"; } | head -n 40 >&2
-        fail "the whole output is in $log"
-    fi
-    if grep -q 'warning: ' <(sed '/pahole version differs/d; /compiler differs/d' "$log"); then
-        grep 'warning: ' "$log" | sed '/pahole version differs/d; /compiler differs/d' >&2
-    fi
-}
-
-# replace_if_changed NEW FILE: keeps the old file's time when the content is the same.
-replace_if_changed() {
-    if cmp -s "$1" "$2"; then
-        rm "$1"
-    else
-        mv "$1" "$2"
-    fi
-}
-
 [ -r "$HEADERS/releases" ] || fail "no kernel headers: run 'make setup' first"
 releases=("$@")
 [ $# -gt 0 ] || mapfile -t releases <"$HEADERS/releases"
@@ -85,18 +58,5 @@ for release in "${releases[@]}"; do
     for file in "$folder"/*.c; do
         [ -e "$SHIM/$(basename "$file")" ] || [[ $file == *.mod.c ]] || rm "$file"
     done
-    base="$HEADERS/usr/src/linux-headers"
-    options=()
-    # Compilers before gcc 14 align all but cold functions, by another option.
-    "${CROSS_COMPILE}gcc" -fmin-function-alignment=8 -E -x c /dev/null >/dev/null 2>&1 ||
-        options+=(CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT=)
-    absolute=$(readlink -f "$folder")
-    # Flags in the environment are for other programs, and those of an outer make are not for this one.
-    run "$output/$release/build.log" env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CFLAGS -u LDFLAGS \
-        make -C "$base-${release%%-*}-common" O="$base-$release" M="$absolute" ARCH=arm64 \
-        CROSS_COMPILE="$CROSS_COMPILE" CC="${CROSS_COMPILE}gcc" \
-        KCFLAGS="-Werror -ffile-prefix-map=$absolute=realm -ffile-prefix-map=$HEADERS/usr/src=." \
-        "${options[@]}" --jobs="$(nproc)" modules
-    "${CROSS_COMPILE}strip" --strip-debug -o "$output/$release/realm.ko.new" "$folder/realm.ko"
-    replace_if_changed "$output/$release/realm.ko.new" "$output/$release/realm.ko"
+    build_module "$release" "$folder" realm "$output/$release/build.log" "$output/$release/realm.ko"
 done

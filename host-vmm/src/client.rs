@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::control_socket::Status;
+use crate::configuration::MemorySize;
+use crate::control_socket::{Status, Target};
+use crate::life::Moving;
 
 /// How long a machine has for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +32,9 @@ pub enum ClientError {
     /// Something else is at the other end.
     #[error("not an answer of host-vmm")]
     Malformed,
+    /// The machine says why not.
+    #[error("{0}")]
+    Told(String),
     /// The machine says no.
     #[error("it says {0}")]
     Refused(u16),
@@ -40,13 +45,21 @@ pub enum ClientError {
 /// # Errors
 ///
 /// If there is no answer.
-pub fn request(socket: &Path, method: &str, path: &str) -> Result<(u16, String), ClientError> {
+pub fn request(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), ClientError> {
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Gone,
         io::ErrorKind::PermissionDenied => ClientError::Permission,
         _ => ClientError::Silent(error),
     })?;
-    let text = format!("{method} {path} HTTP/1.1\r\nHost: machine\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: machine\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     let mut bytes = Vec::new();
     stream
         .set_read_timeout(Some(PATIENCE))
@@ -87,7 +100,7 @@ fn parse(bytes: &[u8]) -> Option<(u16, String)> {
 ///
 /// If there is no answer.
 pub fn status(socket: &Path) -> Result<Status, ClientError> {
-    match request(socket, "GET", "/status")? {
+    match request(socket, "GET", "/status", "")? {
         (200, body) => serde_json::from_str(&body).map_err(|_| ClientError::Malformed),
         (code, _) => Err(ClientError::Refused(code)),
     }
@@ -99,8 +112,33 @@ pub fn status(socket: &Path) -> Result<Status, ClientError> {
 ///
 /// If there is no answer, or not the one that it does it.
 pub fn tell(socket: &Path, path: &str) -> Result<(), ClientError> {
-    match request(socket, "POST", path)? {
+    match request(socket, "POST", path, "")? {
         (202, _) => Ok(()),
+        (code, _) => Err(ClientError::Refused(code)),
+    }
+}
+
+/// What an answer says of an error.
+#[derive(serde::Deserialize)]
+struct Complaint {
+    error: String,
+}
+
+/// Tells a machine how much memory its guest shall have.
+///
+/// # Errors
+///
+/// If there is no answer, or not the one that it does it.
+pub fn move_memory(socket: &Path, target: MemorySize) -> Result<Moving, ClientError> {
+    let target_mib = target.bytes() >> 20;
+    // A number can be written as JSON.
+    let body = serde_json::to_string(&Target { target_mib }).unwrap_or_default();
+    match request(socket, "PUT", "/memory", &body)? {
+        (202, body) => serde_json::from_str(&body).map_err(|_| ClientError::Malformed),
+        (400 | 409, body) => match serde_json::from_str::<Complaint>(&body) {
+            Ok(complaint) => Err(ClientError::Told(complaint.error)),
+            Err(_) => Err(ClientError::Malformed),
+        },
         (code, _) => Err(ClientError::Refused(code)),
     }
 }

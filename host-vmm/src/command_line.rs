@@ -14,7 +14,7 @@ mod machine;
 mod process;
 mod rmm;
 
-pub use fleet::{Probe, Ps, Stop};
+pub use fleet::{Memory, Probe, Ps, Stop};
 pub use machine::{MachineArguments, RealmArguments};
 pub use process::ProcessArguments;
 pub use rmm::Rmm;
@@ -89,6 +89,12 @@ pub enum Command {
     /// that failed. Nothing of what is in a Realm is among it. For administrators, on hosts with the
     /// Realm kernel module.
     Rmm(Rmm),
+    /// Give a guest more or less memory while it runs, or show what it has
+    ///
+    /// For machines that were started with --balloon. A guest that is to have less gives back what it
+    /// can do without, block by block, and the host can use that; one that is to have more gets up to
+    /// what it was started with. It comes to its target as far as it can, and has it over restarts.
+    Memory(Memory),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  host-vmm completions bash > ~/.local/share/bash-completion/completions/host-vmm"

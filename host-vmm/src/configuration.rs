@@ -13,8 +13,8 @@ mod numbers;
 mod realm;
 
 pub use devices::{
-    ConsoleEnd, Descriptor, Disk, GuestCid, InterfaceName, MacAddress, Net, Rng, TapSource,
-    VirtioDevice, Vsock,
+    Balloon, ConsoleEnd, Descriptor, Disk, GuestCid, InterfaceName, MacAddress, Net, Rng,
+    TapSource, VirtioDevice, Vsock,
 };
 pub use name::MachineName;
 pub use numbers::{CpuCount, MemorySize};
@@ -55,6 +55,8 @@ pub struct Configuration {
     pub vsocks: Vec<Vsock>,
     /// Random numbers.
     pub rng: Option<Rng>,
+    /// Memory that moves between guest and host while the machine runs.
+    pub balloon: Option<Balloon>,
     /// Where the serial port's other end is.
     pub serial: ConsoleEnd,
     /// Where the other ends of virtio consoles are.
@@ -83,6 +85,7 @@ impl Configuration {
             nets: Vec::new(),
             vsocks: Vec::new(),
             rng: None,
+            balloon: None,
             serial: ConsoleEnd::Nowhere,
             consoles: Vec::new(),
             backend: Backend::Auto,
@@ -91,7 +94,8 @@ impl Configuration {
         }
     }
 
-    /// The virtio devices by slot: consoles, disks, network interfaces, sockets, random numbers.
+    /// The virtio devices by slot: consoles, disks, network interfaces, sockets, random numbers,
+    /// memory that moves.
     /// Device tree and machine both take them from here.
     pub fn virtio_devices(&self) -> impl Iterator<Item = VirtioDevice<'_>> {
         let consoles = self.consoles.iter().map(VirtioDevice::Console);
@@ -100,6 +104,7 @@ impl Configuration {
             .chain(self.nets.iter().map(VirtioDevice::Net))
             .chain(self.vsocks.iter().map(VirtioDevice::Vsock))
             .chain(self.rng.iter().map(VirtioDevice::Rng))
+            .chain(self.balloon.iter().map(VirtioDevice::Balloon))
     }
 
     /// Checks what no part of it shows alone.

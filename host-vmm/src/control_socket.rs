@@ -21,7 +21,7 @@ mod answers;
 mod http;
 mod metrics;
 
-pub use answers::{Memory, Status};
+pub use answers::{Memory, Status, Target};
 
 use answers::Then;
 use http::Request;
@@ -281,7 +281,7 @@ impl Connection {
             "control socket: {} {} of process {}",
             request.method, request.path, self.peer.pid
         );
-        let (response, then) = answers::answer(life, request);
+        let (response, then) = answers::answer(life, request, self.peer);
         (response.to_bytes(request.method == "HEAD"), then)
     }
 

@@ -12,6 +12,7 @@ use crate::client::{self, ClientError};
 use crate::configuration::{MachineName, MemorySize};
 use crate::control_socket::Status;
 use crate::error::Exit;
+use crate::life::Moving;
 use crate::run_directory::{self, RunDirectoryError};
 use crate::standard_error;
 
@@ -71,6 +72,52 @@ fn look(folder: &Path, name: &MachineName) -> Seen {
             },
             error: error.to_string(),
         },
+    }
+}
+
+/// How much memory a guest has and shall have, after telling it another target, and after waiting until it
+/// has that.
+///
+/// # Errors
+///
+/// If there is no such machine, if it cannot do that, or if it has not done it in time.
+pub fn memory(
+    folder: &Path,
+    name: &MachineName,
+    target: Option<MemorySize>,
+    wait: Option<Duration>,
+) -> Result<Moving, FleetError> {
+    let socket = run_directory::socket(folder, name);
+    let failed = |error| FleetError::Machine {
+        name: name.clone(),
+        socket: socket.clone(),
+        error,
+    };
+    let not = |what| FleetError::Not {
+        name: name.clone(),
+        what,
+    };
+    if let Some(target) = target {
+        client::move_memory(&socket, target).map_err(failed)?;
+    }
+    let begin = Instant::now();
+    let mut said = false;
+    loop {
+        let status = client::status(&socket).map_err(failed)?;
+        let moving = status.moving;
+        let moving = moving.ok_or_else(|| not("a machine whose memory moves: --balloon"))?;
+        let waits = wait.filter(|_| moving.guest_bytes != moving.target_bytes);
+        let Some(wait) = waits else {
+            return Ok(moving);
+        };
+        if begin.elapsed() >= wait {
+            return Err(not("at its target in time"));
+        }
+        if begin.elapsed() > SOON && !said {
+            said = true;
+            standard_error::say(format!("host-vmm: waiting for {name}\n").as_bytes());
+        }
+        thread::sleep(OFTEN);
     }
 }
 
@@ -209,7 +256,7 @@ pub fn probe(folder: &Path, name: &MachineName, question: Question) -> Result<()
         Question::Ready => ("/readyz", "ready"),
     };
     let name = name.clone();
-    match client::request(&socket, "GET", path) {
+    match client::request(&socket, "GET", path, "") {
         Ok((200, _)) => Ok(()),
         Ok((503, _)) => Err(FleetError::Not { name, what }),
         Ok((code, _)) => Err(FleetError::Machine {

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tracing::{error, info};
 
 use crate::backend::VirtualMachine;
 use crate::backend::kvm::Flavour;
 use crate::configuration::{Configuration, MachineName, MemorySize};
 use crate::devices::lock;
+use crate::devices::virtio::VirtioMmio;
+use crate::devices::virtio::balloon::Balloon;
 use crate::error::Exit;
 use crate::machine::control::Control;
 use crate::machine::{MachineError, Operator};
@@ -121,6 +124,7 @@ pub struct About {
 struct Current {
     control: Option<Arc<Control>>,
     machine: Option<Arc<dyn VirtualMachine>>,
+    balloon: Option<Arc<VirtioMmio<Balloon>>>,
 }
 
 /// Phase, and since when.
@@ -154,6 +158,29 @@ pub struct Life {
     audit: Option<AuditLog>,
     exits: Arc<ExitCounters>,
     notifier: OnceLock<Notifier>,
+    /// Bytes that the guest shall have.
+    memory_target: AtomicU64,
+}
+
+/// Memory that moves between guest and host.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub struct Moving {
+    /// What the guest shall have.
+    pub target_bytes: u64,
+    /// What it says that it has.
+    pub guest_bytes: u64,
+}
+
+/// Why no memory can be moved.
+#[derive(Clone, Copy, PartialEq, Eq, Error, Debug)]
+pub enum MovingError {
+    /// There is no device for it, or no machine now.
+    #[error("the machine does not run, or was started without --balloon")]
+    No,
+    /// It can never have so much.
+    #[error("the machine has {0} at most")]
+    TooMuch(MemorySize),
 }
 
 impl Life {
@@ -182,6 +209,7 @@ impl Life {
             audit,
             exits: Arc::default(),
             notifier: OnceLock::new(),
+            memory_target: AtomicU64::new(configuration.memory.bytes()),
         };
         life.record(&Event::Begin {
             version: env!("CARGO_PKG_VERSION"),
@@ -326,7 +354,59 @@ impl Life {
 
     /// Nothing of the machine is used here any more.
     pub(crate) fn detach_machine(&self) {
-        lock(&self.current).machine = None;
+        let mut current = lock(&self.current);
+        (current.machine, current.balloon) = (None, None);
+    }
+
+    /// The launch has a device by which memory moves.
+    pub(crate) fn attach_balloon(&self, balloon: &Arc<VirtioMmio<Balloon>>) {
+        let mut current = lock(&self.current);
+        balloon.with_device(|device| device.want(self.memory_wanted()));
+        current.balloon = Some(Arc::clone(balloon));
+    }
+
+    /// What the host wants of the memory.
+    fn memory_wanted(&self) -> u64 {
+        let all = self.about.memory.bytes();
+        all.saturating_sub(self.memory_target.load(Ordering::Relaxed))
+    }
+
+    /// The guest shall have so much memory, now and after restarts. It takes and gives as it can.
+    ///
+    /// # Errors
+    ///
+    /// If it is more than there is, or if the machine cannot do that now.
+    pub fn move_memory(&self, target: MemorySize, peer: Peer) -> Result<Moving, MovingError> {
+        let most = self.about.memory;
+        if target > most {
+            return Err(MovingError::TooMuch(most));
+        }
+        let current = lock(&self.current);
+        let balloon = current.balloon.as_ref().ok_or(MovingError::No)?;
+        self.memory_target.store(target.bytes(), Ordering::Relaxed);
+        balloon.with_device(|device| device.want(self.memory_wanted()));
+        balloon.configuration_changed();
+        let moving = self.moving_of(balloon);
+        drop(current);
+        self.record(&Event::Memory {
+            target_bytes: target.bytes(),
+            peer,
+        });
+        Ok(moving)
+    }
+
+    fn moving_of(&self, balloon: &VirtioMmio<Balloon>) -> Moving {
+        let held = balloon.with_device(|device| device.actual());
+        Moving {
+            target_bytes: self.memory_target.load(Ordering::Relaxed),
+            guest_bytes: self.about.memory.bytes().saturating_sub(held),
+        }
+    }
+
+    /// How memory moves, if it can.
+    pub fn moving(&self) -> Option<Moving> {
+        let current = lock(&self.current);
+        Some(self.moving_of(current.balloon.as_ref()?))
     }
 
     /// The launch is over.

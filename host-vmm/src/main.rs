@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use host_vmm::check::{Findings, RealDevices};
 use host_vmm::command_line::{
-    Arguments, Check, Command, Config, Measure, MeasurementForm, Probe, Ps, Rmm, Stop,
+    Arguments, Check, Command, Config, Measure, MeasurementForm, Memory, Probe, Ps, Rmm, Stop,
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::confinement::{self, Kind};
@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Probe(arguments) => probe(&arguments),
         Command::Stop(arguments) => stop(&arguments),
         Command::Rmm(arguments) => rmm(&arguments),
+        Command::Memory(arguments) => memory(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "host-vmm", &mut script);
@@ -262,6 +263,28 @@ fn ps(arguments: &Ps) -> Result<Exit, Error> {
 
 fn probe(arguments: &Probe) -> Result<Exit, Error> {
     fleet::probe(&arguments.run_dir, &arguments.name, arguments.question)?;
+    Ok(Exit::Done)
+}
+
+fn memory(arguments: &Memory) -> Result<Exit, Error> {
+    let wait = arguments
+        .wait
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    let folder = &arguments.run_dir;
+    let moving = fleet::memory(folder, &arguments.name, arguments.target, wait)?;
+    let text = if arguments.json {
+        let json = serde_json::to_string_pretty(&moving);
+        json.map_err(|error| Error::Output(error.into()))? + "\n"
+    } else {
+        let mebibytes = |bytes| bytes >> 20;
+        format!(
+            "{}: has {} MiB, shall have {} MiB\n",
+            arguments.name,
+            mebibytes(moving.guest_bytes),
+            mebibytes(moving.target_bytes)
+        )
+    };
+    print(text.as_bytes())?;
     Ok(Exit::Done)
 }
 

@@ -219,6 +219,8 @@ pub struct DeviceSettings {
     pub vsocks: Vec<VsockSettings>,
     /// Random numbers.
     pub rng: Option<Setting<bool>>,
+    /// Memory that moves.
+    pub balloon: Option<Setting<bool>>,
 }
 
 impl DeviceSettings {
@@ -234,6 +236,7 @@ impl DeviceSettings {
             nets: either(self.nets, below.nets),
             vsocks: either(self.vsocks, below.vsocks),
             rng: self.rng.or(below.rng),
+            balloon: self.balloon.or(below.balloon),
         }
     }
 }

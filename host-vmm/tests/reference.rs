@@ -199,7 +199,7 @@ fn host_vmm(arguments: &[&str]) -> Output {
 
 /// A value for each option that `run` and `config` have, the key whose value it becomes, and that
 /// value as JSON. `%` stands for a folder with the files.
-const VALUES: [(&str, &[&str], &str, &str); 30] = [
+const VALUES: [(&str, &[&str], &str, &str); 31] = [
     ("--name", &["web"], "name", "\"web\""),
     ("--kernel", &["%/kernel"], "kernel", "\"%/kernel\""),
     ("--firmware", &["%/initrd"], "firmware", "\"%/initrd\""),
@@ -211,6 +211,7 @@ const VALUES: [(&str, &[&str], &str, &str); 30] = [
     ("--net", &["tap=tap0"], "net[0].tap", "\"tap0\""),
     ("--vsock", &["cid=3,socket=%/v"], "vsock[0].cid", "3"),
     ("--rng", &[], "rng", "true"),
+    ("--balloon", &[], "balloon", "true"),
     ("--serial", &["none"], "serial", "\"none\""),
     ("--virtio-console", &["none"], "console[0].to", "\"none\""),
     ("--backend", &["module"], "backend", "\"module\""),
@@ -381,6 +382,7 @@ fn the_rest(exercise: &mut Exercise) {
         ("ps", &[][..], 0),
         ("probe", &["live", "web"], 6),
         ("stop", &["web"], 6),
+        ("memory", &["web"], 6),
     ] {
         let output = exercise.run(command, "--run-dir", &["%/nobody"], rest);
         assert_eq!(output.status.code(), Some(exit), "{command}: {output:?}");
@@ -393,6 +395,11 @@ fn the_rest(exercise: &mut Exercise) {
             .unwrap()
             .contains("not-there")
     );
+    for (option, value) in [("--wait", &["1"][..]), ("--json", &[])] {
+        let rest = ["web", "128M", "--run-dir=%/nobody"];
+        let output = exercise.run("memory", option, value, &rest);
+        assert_eq!(output.status.code(), Some(6), "{option}");
+    }
     // What these do to a machine is in `fleet.rs`.
     for (option, value) in [("--timeout", &["1"][..]), ("--kill", &[])] {
         let output = exercise.run("stop", option, value, &["web", "--run-dir=%/nobody"]);

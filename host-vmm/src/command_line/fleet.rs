@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::configuration::MachineName;
+use crate::configuration::{MachineName, MemorySize};
 use crate::fleet::Question;
 use crate::run_directory;
 
@@ -42,6 +42,31 @@ pub struct Probe {
     /// The folder of its control socket
     #[arg(long, value_name = "FOLDER", default_value = run_directory::DEFAULT)]
     pub run_dir: PathBuf,
+}
+
+/// What `memory` is given.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  host-vmm memory web-7
+  host-vmm memory web-7 512M
+  host-vmm memory web-7 2G --wait 60")]
+pub struct Memory {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: MachineName,
+    /// What its guest shall have, a multiple of 2 MiB
+    #[arg(value_name = "SIZE")]
+    pub target: Option<MemorySize>,
+    /// The folder of its control socket
+    #[arg(long, value_name = "FOLDER", default_value = run_directory::DEFAULT)]
+    pub run_dir: PathBuf,
+    /// Wait so long until it has that; it is an error (6) if it has not
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<u32>,
+    /// Print JSON: what it shall have, and what it has, in bytes
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `stop` is given.

@@ -82,6 +82,10 @@ pub struct MachineArguments {
     /// A device for random numbers of the host's kernel
     #[arg(long)]
     pub rng: bool,
+    /// Memory that moves between guest and host while the machine runs (host-vmm memory); in a Realm
+    /// it wants a kernel module of the guest kit
+    #[arg(long)]
+    pub balloon: bool,
     /// Where the serial port goes: terminal, none or file=PATH [default: terminal, unless the
     /// virtio console is there]
     #[arg(long, value_name = "WHERE")]
@@ -148,6 +152,7 @@ impl MachineArguments {
             nets: self.nets.into_iter().map(net).collect(),
             vsocks: self.vsocks.into_iter().map(vsock).collect(),
             rng: flag("--rng", self.rng.then_some(true)),
+            balloon: flag("--balloon", self.balloon.then_some(true)),
         };
         let here = Settings {
             machine: MachineSettings {

@@ -21,6 +21,8 @@ pub enum VirtioDevice<'a> {
     Vsock(&'a Vsock),
     /// Random numbers.
     Rng(&'a Rng),
+    /// Memory that moves.
+    Balloon(&'a Balloon),
 }
 
 /// Where the other end of a guest's console is.
@@ -142,6 +144,10 @@ pub struct Vsock {
 /// Random numbers of the host for the guest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rng;
+
+/// Memory that moves between guest and host while the machine runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Balloon;
 
 /// Name of a network interface of the host: 1 to 15 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]

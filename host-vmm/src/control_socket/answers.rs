@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::http::{Request, Response};
 use super::metrics;
-use crate::life::{Life, Phase};
+use crate::configuration::MemorySize;
+use crate::life::{Life, Moving, MovingError, Peer, Phase};
 
 /// How long a machine may take to end before it counts as stuck.
 const LONGEST_END: Duration = Duration::from_mins(1);
@@ -53,6 +54,9 @@ pub struct Status {
     pub asked: Option<String>,
     /// How the memory of a Realm is mapped, where that is known.
     pub memory: Option<Memory>,
+    /// How memory moves, if it can.
+    #[serde(default)]
+    pub moving: Option<Moving>,
 }
 
 /// How the memory of a Realm is mapped.
@@ -97,7 +101,32 @@ impl Status {
                 tables: statistics.tables,
                 faults: statistics.faults,
             }),
+            moving: life.moving(),
         }
+    }
+}
+
+/// What `PUT /memory` wants.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Target {
+    /// What the guest shall have, in MiB: a multiple of 2.
+    pub target_mib: u64,
+}
+
+fn move_memory(life: &Life, body: &[u8], peer: Peer) -> Response {
+    let Ok(target) = serde_json::from_slice::<Target>(body) else {
+        return Response::error(400, "write {\"target-mib\": NUMBER}");
+    };
+    let bytes = target.target_mib.saturating_mul(1 << 20);
+    let size = match MemorySize::new(bytes) {
+        Ok(size) => size,
+        Err(error) => return Response::error(400, &error.to_string()),
+    };
+    match life.move_memory(size, peer) {
+        Ok(moving) => Response::json(202, &moving),
+        Err(error @ MovingError::No) => Response::error(409, &error.to_string()),
+        Err(error @ MovingError::TooMuch(_)) => Response::error(400, &error.to_string()),
     }
 }
 
@@ -110,13 +139,14 @@ struct State<'a> {
 /// Paths, with the methods that they take.
 const READ: &str = "GET, HEAD";
 const ACT: &str = "POST";
+const CHANGE: &str = "PUT";
 
 /// Why devices cannot be added or removed.
 const NO_HOT_PLUG: &str = "devices stay as they are as long as the machine is there: \
                            change its settings, and start it again";
 
 /// The answer to a request, and what comes then.
-pub(super) fn answer(life: &Life, request: &Request) -> (Response, Then) {
+pub(super) fn answer(life: &Life, request: &Request, peer: Peer) -> (Response, Then) {
     let is_about_devices = request.path == "/devices" || request.path.starts_with("/devices/");
     if is_about_devices && !READ.split(", ").any(|method| method == request.method) {
         return (Response::error(501, NO_HOT_PLUG), Then::Nothing);
@@ -124,8 +154,10 @@ pub(super) fn answer(life: &Life, request: &Request) -> (Response, Then) {
     let allow = match request.path.as_str() {
         "/status" | "/metrics" | "/healthz" | "/readyz" => READ,
         "/shutdown" | "/kill" => ACT,
+        "/memory" => CHANGE,
         _ => {
-            let error = "there are /status, /metrics, /healthz, /readyz, /shutdown and /kill";
+            let error =
+                "there are /status, /metrics, /healthz, /readyz, /memory, /shutdown and /kill";
             return (Response::error(404, error), Then::Nothing);
         }
     };
@@ -147,6 +179,7 @@ pub(super) fn answer(life: &Life, request: &Request) -> (Response, Then) {
             (yes_or_no(!stuck), Then::Nothing)
         }
         "/readyz" => (yes_or_no(phase == Phase::Running), Then::Nothing),
+        "/memory" => (move_memory(life, &request.body, peer), Then::Nothing),
         "/shutdown" => (Response::json(202, &state), Then::Shutdown),
         _ => (Response::json(202, &state), Then::Kill),
     }

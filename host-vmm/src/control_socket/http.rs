@@ -8,7 +8,7 @@ use serde::Serialize;
 const MOST_HEAD_BYTES: usize = 8 << 10;
 /// Most lines of a request.
 const MOST_HEADERS: usize = 32;
-/// Most bytes behind these lines. Nothing that is asked for here needs any.
+/// Most bytes behind these lines. What is asked for here needs few.
 const MOST_BODY_BYTES: usize = 4 << 10;
 
 /// A request that is there as a whole.
@@ -17,6 +17,7 @@ pub(super) struct Request {
     pub(super) method: String,
     /// Without what is behind a question mark.
     pub(super) path: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// Why a request is not looked at.
@@ -57,6 +58,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     Ok(Some(Request {
         method: method.to_owned(),
         path: path.to_owned(),
+        body: bytes.get(head..head + body).unwrap_or_default().to_vec(),
     }))
 }
 
@@ -157,6 +159,7 @@ fn reason(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
         411 => "Length Required",
         413 => "Content Too Large",
         431 => "Request Header Fields Too Large",
@@ -179,6 +182,7 @@ mod tests {
         let request = Request {
             method: "POST".into(),
             path: "/shutdown".into(),
+            body: b"abc".into(),
         };
         assert_eq!(parse(text), Ok(Some(request)));
     }

@@ -242,3 +242,73 @@ fn a_client_that_does_not_read_is_no_harm() {
     }
     assert_eq!(server.ask("GET", "/healthz").0, 200);
 }
+
+#[test]
+fn memory_moves_when_it_can() {
+    use crate::devices::InterruptLine;
+    use crate::devices::MmioDevice as _;
+    use crate::devices::virtio::VirtioMmio;
+    use crate::devices::virtio::balloon::Balloon;
+    use crate::devices::virtio::tests::memory;
+
+    let server = Server::new();
+    let put = |body: &str| {
+        let length = body.len();
+        server.send(
+            format!("PUT /memory HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
+        )
+    };
+    let half = "{\"target-mib\": 8}";
+    let (status, _, body) = put(half);
+    assert_eq!(status, 409, "{body}");
+    assert!(body.contains("--balloon"), "{body}");
+    assert!(server.ask("GET", "/status").2.contains("\"moving\": null"));
+
+    let line = InterruptLine::new().unwrap();
+    let device = VirtioMmio::new(Balloon::new(None), memory(), line, Arc::default()).unwrap();
+    server.life.attach_balloon(&device);
+    let wanted = || {
+        let mut bytes = [0; 4];
+        device.read(0x100, &mut bytes);
+        u32::from_le_bytes(bytes)
+    };
+    assert_eq!(wanted(), 0);
+    let (status, _, body) = put(half);
+    assert_eq!(status, 202, "{body}");
+    // Half of 16 MiB, in pages of 4 KiB; and the driver hears of it.
+    assert_eq!(wanted(), 2048);
+    let moving: crate::life::Moving = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (moving.target_bytes, moving.guest_bytes),
+        (8 << 20, 16 << 20)
+    );
+    device.write(0x104, &2048_u32.to_le_bytes());
+    assert!(
+        server
+            .ask("GET", "/status")
+            .2
+            .contains("\"guest-bytes\": 8388608")
+    );
+    for (body, says) in [
+        ("", "target-mib"),
+        ("{\"target-mib\": 8, \"x\": 1}", "target-mib"),
+        ("{\"target-mib\": -8}", "target-mib"),
+        ("{\"target-mib\": 7}", "2 MiB"),
+        ("{\"target-mib\": 0}", "2 MiB"),
+        ("{\"target-mib\": 18}", "16 MiB at most"),
+        ("{\"target-mib\": 18446744073709551615}", "2 MiB"),
+    ] {
+        let (status, _, answer) = put(body);
+        assert_eq!(status, 400, "{body}: {answer}");
+        assert!(answer.contains(says), "{body}: {answer}");
+    }
+    assert_eq!(wanted(), 2048);
+    assert_eq!(server.ask("GET", "/memory").0, 405);
+    // A machine that is made again has the same target.
+    let line = InterruptLine::new().unwrap();
+    let again = VirtioMmio::new(Balloon::new(None), memory(), line, Arc::default()).unwrap();
+    server.life.attach_balloon(&again);
+    let mut bytes = [0; 4];
+    again.read(0x100, &mut bytes);
+    assert_eq!(u32::from_le_bytes(bytes), 2048);
+}

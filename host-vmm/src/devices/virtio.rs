@@ -1,5 +1,6 @@
 //! Virtio devices: what each of them does with its queues, and the registers that all have.
 
+pub mod balloon;
 pub mod block;
 pub mod console;
 pub mod mmio;
@@ -72,8 +73,16 @@ pub trait VirtioDevice: Send + 'static {
     /// What it offers, besides [`COMMON_FEATURES`].
     fn features(&self) -> u64;
 
+    /// Whether its driver has to reach memory through the platform, as all must in a Realm.
+    fn through_platform(&self) -> bool {
+        true
+    }
+
     /// Fills `data` from the configuration space; zeroes where there is none.
     fn read_configuration(&self, offset: u64, data: &mut [u8]);
+
+    /// The driver writes to the configuration space, of which most devices have nothing to write.
+    fn write_configuration(&mut self, _offset: u64, _data: &[u8]) {}
 
     /// The driver has accepted these features, and uses the queues from now on.
     fn start(&mut self, _features: u64) {}

@@ -12,7 +12,7 @@ use tracing::error;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::Asked;
+use super::{Asked, Peer};
 use crate::configuration::MachineName;
 use crate::devices::lock;
 
@@ -55,6 +55,15 @@ pub enum Event<'a> {
     Started,
     /// Somebody wants it to end.
     Asked(Asked),
+    /// Somebody wants the guest to have more or less memory.
+    #[serde(rename_all = "kebab-case")]
+    Memory {
+        /// How much.
+        target_bytes: u64,
+        /// Who.
+        #[serde(flatten)]
+        peer: Peer,
+    },
     /// It does not run any more.
     Stopped {
         /// Why: `powered-off`, `reset`, `ended` or `failed`.

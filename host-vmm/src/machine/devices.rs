@@ -13,6 +13,7 @@ use super::held::Held;
 use crate::backend::{BackendError, VirtualMachine};
 use crate::configuration::{self, Configuration, ConsoleEnd, Disk, TapSource, VirtioDevice};
 use crate::devices::serial::{ConsoleOutput, InputSink, SerialPort};
+use crate::devices::virtio::balloon::Balloon;
 use crate::devices::virtio::block::Block;
 use crate::devices::virtio::console::Console;
 use crate::devices::virtio::net::Net;
@@ -33,6 +34,8 @@ pub(super) struct Devices {
     notifiers: Vec<(EventFd, u64, u32)>,
     /// The console that the terminal is for.
     terminal: Option<(Arc<dyn InputSink>, EventFd)>,
+    /// By what memory moves.
+    pub(super) balloon: Option<Arc<VirtioMmio<Balloon>>>,
     pub(super) workers: Vec<Worker>,
 }
 
@@ -49,6 +52,7 @@ impl Devices {
             interrupts: Vec::new(),
             notifiers: Vec::new(),
             terminal: None,
+            balloon: None,
             workers: Vec::new(),
         };
         devices.add_serial(&configuration.serial, control, held)?;
@@ -81,6 +85,13 @@ impl Devices {
                 VirtioDevice::Rng(_) => {
                     let name = format!("random numbers {slot}");
                     devices.add_virtio(&name, Rng::default(), place, ram, control)?;
+                }
+                VirtioDevice::Balloon(_) => {
+                    // A Realm's private memory is not here.
+                    let own = configuration.realm.is_none().then(|| ram.clone());
+                    let balloon = Balloon::new(own);
+                    let device = devices.add_virtio("balloon", balloon, place, ram, control)?;
+                    devices.balloon = Some(device);
                 }
             }
         }

@@ -88,6 +88,9 @@ impl Launch<'_> {
         let ram = Ram::new(layout.ram, self.shared_bit()).map_err(MachineError::Memory)?;
         machine.set_ram(&ram)?;
         let devices = Devices::new(self.configuration, layout, &ram, self.control, self.held)?;
+        if let Some(balloon) = &devices.balloon {
+            self.life.attach_balloon(balloon);
+        }
         let start = Start {
             entry: self.prepared.entry,
             registers: self.prepared.registers(),

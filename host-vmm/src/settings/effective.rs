@@ -10,7 +10,7 @@ use super::{
     ProcessSettings, RealmSettings, Setting, Settings, VsockSettings,
 };
 use crate::configuration::{
-    Backend, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
+    Backend, Balloon, Configuration, ConsoleEnd, CpuCount, DEFAULT_COMMAND_LINE, DeviceNodes, Disk,
     HashAlgorithm, MachineName, MemorySize, Net, OnReset, Program, RealmOptions, Rng, TapSource,
     VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
@@ -296,6 +296,10 @@ impl DeviceSettings {
         if let Some(rng) = self.rng.filter(|setting| setting.value) {
             report.present("rng", rng.origin);
             configuration.rng = Some(Rng);
+        }
+        if let Some(balloon) = self.balloon.filter(|setting| setting.value) {
+            report.present("balloon", balloon.origin);
+            configuration.balloon = Some(Balloon);
         }
     }
 }

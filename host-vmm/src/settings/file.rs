@@ -248,6 +248,10 @@ fn devices(root: &mut Table<'_>) -> Result<DeviceSettings, FileError> {
         devices.rng = Some(table.setting(true));
         table.finish()?;
     }
+    if let Some(table) = root.table("balloon")? {
+        devices.balloon = Some(table.setting(true));
+        table.finish()?;
+    }
     Ok(devices)
 }
 

@@ -149,6 +149,7 @@ mac = '52:54:00:12:34:56'
 cid = 3
 socket = '/v'
 [rng]
+[balloon]
 ";
     let line = [
         "--memory", "1026M", "--name", "web", "--sve-vl", "256", "--log", "debug",

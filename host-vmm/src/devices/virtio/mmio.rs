@@ -13,6 +13,7 @@ use thiserror::Error;
 use virtio_bindings::bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
     VIRTIO_CONFIG_S_FAILED, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET,
+    VIRTIO_F_ACCESS_PLATFORM,
 };
 use virtio_bindings::bindings::virtio_mmio::{
     VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_DEVICE_FEATURES, VIRTIO_MMIO_DEVICE_FEATURES_SEL,
@@ -125,6 +126,11 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         action(&mut lock(&self.state).device)
     }
 
+    /// Tells the driver that the configuration space has changed.
+    pub fn configuration_changed(&self) {
+        self.interrupt(VIRTIO_MMIO_INT_CONFIG);
+    }
+
     /// Serves a queue: what is available now, up to as many chains as it holds and so many bytes,
     /// so that a driver that never stops does not keep out a reset.
     pub fn serve(&self, index: usize) {
@@ -225,7 +231,7 @@ impl<D: VirtioDevice> VirtioMmio<D> {
             }
             // There are no shared memory regions.
             VIRTIO_MMIO_SHM_LEN_LOW | VIRTIO_MMIO_SHM_LEN_HIGH => u32::MAX,
-            // The configuration space never changes, so its generation is always 0.
+            // What changes in a configuration space is read at once, so its generation is always 0.
             _ => 0,
         }
     }
@@ -284,7 +290,12 @@ struct Served {
 
 impl<D: VirtioDevice> State<D> {
     fn offered(&self) -> u64 {
-        COMMON_FEATURES | self.device.features()
+        let common = if self.device.through_platform() {
+            COMMON_FEATURES
+        } else {
+            COMMON_FEATURES & !(1 << VIRTIO_F_ACCESS_PLATFORM)
+        };
+        common | self.device.features()
     }
 
     fn selected(&self) -> Option<&Queue> {
@@ -378,7 +389,7 @@ impl<D: VirtioDevice> State<D> {
 
     fn features_agree(&self) -> bool {
         self.driver_features & !self.offered() == 0
-            && self.driver_features & NEEDED_FEATURES == NEEDED_FEATURES
+            && self.offered() & NEEDED_FEATURES & !self.driver_features == 0
     }
 
     fn reset(&mut self) {
@@ -441,7 +452,10 @@ impl<D: VirtioDevice> MmioDevice for VirtioMmio<D> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) {
-        // Nothing in a configuration space can be written.
+        if let Some(offset) = offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
+            lock(&self.state).device.write_configuration(offset, data);
+            return;
+        }
         if let (Ok(data), Some(offset)) = (data.try_into(), register(offset)) {
             self.write_register(offset, u32::from_le_bytes(data));
         }

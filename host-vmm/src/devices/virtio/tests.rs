@@ -92,7 +92,9 @@ impl<D: VirtioDevice> Driver<D> {
         }
         self.write(0x70, ACKNOWLEDGE);
         self.write(0x70, ACKNOWLEDGE | DRIVER);
-        self.accept(NEEDED_FEATURES | features);
+        let offered = self.device.with_device(|device| device.through_platform());
+        let left_out = if offered { 0 } else { 1 << 33 };
+        self.accept(NEEDED_FEATURES & !left_out | features);
         self.write(0x70, ACKNOWLEDGE | DRIVER | FEATURES_OK);
         assert_ne!(self.status() & FEATURES_OK, 0);
         for queue in 0..D::QUEUES.len() {

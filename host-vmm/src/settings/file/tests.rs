@@ -69,6 +69,7 @@ cid = 7
 socket = "vsock"
 
 [rng]
+[balloon]
 "#;
     let Settings {
         machine,
@@ -115,6 +116,7 @@ socket = "vsock"
     assert_eq!(at(Some(vsock.cid)).0.get(), 7);
     assert_eq!(at(Some(vsock.socket)).0, Path::new("/etc/machines/vsock"));
     assert_eq!(at(devices.rng), (true, 44));
+    assert_eq!(at(devices.balloon), (true, 45));
 }
 
 #[test]
