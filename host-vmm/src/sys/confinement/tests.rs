@@ -4,12 +4,17 @@
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 use std::sync::mpsc;
 
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::timerfd::TimerFd;
+
 use super::*;
 use crate::confinement::{self, Kind, Options, Sandbox, Seccomp};
+use crate::sys::socket::connect_at_once;
 use crate::worker::Worker;
 
 /// What a process of these tests is to do: kind of thread, attempt, filters.
@@ -372,13 +377,36 @@ fn a_thread_that_is_taken_over_gets_nowhere() {
     assert!(tried > 60);
 }
 
+/// What a thread with sockets does: connections in both directions, to their end.
+fn talk(listener: &UnixListener, path: &str, timer: &mut TimerFd, epoll: &Epoll) -> io::Result<()> {
+    let mut one = connect_at_once(path.as_ref())?;
+    let (mut other, _) = listener.accept()?;
+    other.set_nonblocking(true)?;
+    one.write_all(b"hello")?;
+    let mut bytes = [0; 8];
+    assert_eq!(io::Read::read(&mut other, &mut bytes)?, 5);
+    assert!(one.take_error()?.is_none());
+    other.shutdown(std::net::Shutdown::Both)?;
+    timer.reset(std::time::Duration::from_secs(1), None)?;
+    let event = EpollEvent::new(EventSet::IN, 0);
+    epoll.ctl(ControlOperation::Add, one.as_raw_fd(), event)
+}
+
 /// In a process of its own: does what threads do all the time, with filters.
 fn work() -> ! {
     confinement::choose(Options::default()).unwrap();
     let file = fs::File::open(std::env::var(FILE).unwrap()).unwrap();
+    let path = format!("{}-socket", std::env::var(FILE).unwrap());
+    let listener = UnixListener::bind(&path).unwrap();
+    listener.set_nonblocking(true).unwrap();
     for (number, kind) in KINDS.into_iter().enumerate() {
         let file = file.try_clone().unwrap();
+        let (listener, path) = (listener.try_clone().unwrap(), path.clone());
+        let (mut timer, epoll) = (TimerFd::new().unwrap(), Epoll::new().unwrap());
         let done = in_thread(kind, move || {
+            if kind == Kind::Sockets {
+                talk(&listener, &path, &mut timer, &epoll)?;
+            }
             use std::os::unix::fs::FileExt as _;
             let mut bytes = vec![0; 3 << 20];
             bytes[0] = u8::try_from(file.read_at(&mut bytes, 0)?).unwrap();
