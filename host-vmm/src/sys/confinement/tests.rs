@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
@@ -407,7 +408,6 @@ fn work() -> ! {
             if kind == Kind::Sockets {
                 talk(&listener, &path, &mut timer, &epoll)?;
             }
-            use std::os::unix::fs::FileExt as _;
             let mut bytes = vec![0; 3 << 20];
             bytes[0] = u8::try_from(file.read_at(&mut bytes, 0)?).unwrap();
             assert_eq!(file.metadata()?.len(), 6);
