@@ -90,11 +90,11 @@ part_ns-host-2-cpus() { qemu_test ns-host-2-cpus --smp 2 --memory 1G; }
 part_ns-host-64-cpus() {
     qemu_test ns-host-64-cpus --smp 64 --memory 2G --time-scale 20 --only "$every_cpu"
 }
-# What more CPUs than two can change: those that work on the same things at once, or one after the other.
+# What more CPUs than two can change: those that work on the same things at once.
 part_ns-host-4-cpus() {
     qemu_test ns-host-4-cpus --smp 4 --memory 1G \
-        --only 'boot/*,version/*,features/*,psci/*,granule/*,rec-enter/*,realm-psci/*,running/*' \
-        --only 'isolation/*,canary/*,statistics/*,stress/*'
+        --only 'boot/*,version/*,features/*,psci/*,granule/*,isolation/*,canary/*,statistics/*,stress/*' \
+        --only 'rec-enter/by-turns,running/eight-recs,running/tokens-at-once,running/from-cpu-to-cpu'
 }
 # What has to do with the size of memory, and that Realms run there too (rec-enter).
 part_ns-host-8-gib() { qemu_test ns-host-8-gib --smp 2 --memory 8G "${not_for_more_memory[@]}"; }

@@ -14,7 +14,7 @@ setup_kernels() {
         package=
         # In kernels before 7 the image comes with all modules.
         for name in "linux-binary-$release" "linux-image-$release"; do
-            if available_versions "$name:arm64" | grep -qxF -- "$version"; then
+            if grep -qxF -- "$version" < <(available_versions "$name:arm64"); then
                 package=$name
                 break
             fi

@@ -72,7 +72,7 @@ END
 fetch_headers() {
     local release=$1 version=$2 package file
     local base="${release%%-*}"
-    available_versions "linux-headers-$release:arm64" | grep -qxF -- "$version" || return 1
+    grep -qxF -- "$version" < <(available_versions "linux-headers-$release:arm64") || return 1
     say "fetching the headers of $release (2 MB, and 13 MB that its flavours share)"
     for package in "linux-headers-$release:arm64" "linux-headers-$base-common" "linux-kbuild-$base:amd64"; do
         file=$(download "$SETUP/downloads" "$package" "$version") || exit 1
