@@ -22,8 +22,8 @@ const fn left_mebibytes(mebibytes: u64) -> u64 {
 /// Exit code of `host-vmm` for a guest that has restarted itself.
 const RESTARTED: i32 = 5;
 /// Free memory may be this much less than before, in KiB: the kernel keeps some of what it has taken
-/// for itself. A Realm has eight times as much.
-const KEPT_MEMORY: u64 = 32 << 10;
+/// for itself. A Realm has sixteen times as much.
+const KEPT_MEMORY: u64 = 16 << 10;
 /// How often, a second apart, it is asked for: lists of free pages that belong to a CPU do not count as free,
 /// and shrink with time.
 const MEMORY_TRIES: u32 = 10;
