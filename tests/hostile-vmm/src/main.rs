@@ -50,8 +50,8 @@ struct Arguments {
     device: PathBuf,
 }
 
-/// The module needs this long at most to take back what dying files held, on a slow machine.
-const SETTLING: Duration = Duration::from_mins(10);
+/// The module needs this long at most to take back what dying files held.
+const SETTLING: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
