@@ -20,7 +20,9 @@ use crate::machine::{Clock, Console, Fault, Machine, MachineError};
 use crate::owner::{Owner, OwnerError};
 use crate::session::{Emulator, StartError, mortal};
 use crate::show::{self, Terminal};
-use crate::suite::{self, Limits, ListError, Report, Request, RunError, Selection};
+use crate::suite::{
+    self, Limits, ListError, Outcome, Report, Request, RunError, Selection, Verdict,
+};
 use crate::summary::{self, Record};
 use crate::systems::SystemError;
 use crate::{boot_matrix, demo, evidence, linux, token};
@@ -187,6 +189,23 @@ fn evidence(args: &EvidenceArgs) -> Result<Status, CommandError> {
     conclude(&report, &args.label, args.record.as_deref(), seconds, true)
 }
 
+/// A wish for tests of which there are none; not when something has failed, which may be why they did not come.
+fn in_vain(selection: &Selection, report: &Report) -> Result<(), CommandError> {
+    let failed = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Failed(_));
+    if report.outcomes.iter().any(failed) {
+        return Ok(());
+    }
+    let names: Vec<_> = report
+        .outcomes
+        .iter()
+        .map(|outcome| outcome.name.as_str())
+        .collect();
+    match selection.in_vain(&names) {
+        Some(pattern) => Err(CommandError::NoSuchTest(pattern.clone())),
+        None => Ok(()),
+    }
+}
+
 fn boot_matrix(args: &BootMatrixArgs) -> Result<Status, CommandError> {
     let start = Instant::now();
     let mut log = LogFolder::create(&args.machine.logs.join(&args.label))?;
@@ -200,9 +219,7 @@ fn boot_matrix(args: &BootMatrixArgs) -> Result<Status, CommandError> {
     let limits = args.machine.limits();
     let report = boot_matrix::check(&machine, limits, &selection, &mut log, &mut terminal);
     terminal.finish();
-    if let (true, Some(pattern)) = (report.outcomes.is_empty(), args.only.first()) {
-        return Err(CommandError::NoSuchTest(pattern.clone()));
-    }
+    in_vain(&selection, &report)?;
     print!("{}", show::table(&report));
     let seconds = start.elapsed().as_secs_f64();
     conclude(&report, &args.label, args.record.as_deref(), seconds, true)
@@ -232,9 +249,7 @@ fn test(args: &TestArgs) -> Result<Status, CommandError> {
     let mut terminal = Terminal::new(&label, args.verbose, args.json);
     let report = suite::run(machine.as_mut(), &request, &mut log, &mut terminal)?;
     terminal.finish();
-    if let (true, Some(pattern)) = (report.outcomes.is_empty(), args.only.first()) {
-        return Err(CommandError::NoSuchTest(pattern.clone()));
-    }
+    in_vain(&request.selection, &report)?;
     let seconds = start.elapsed().as_secs_f64();
     if args.json {
         print!(

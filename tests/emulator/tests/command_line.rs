@@ -217,6 +217,11 @@ fn a_test_that_does_not_exist_is_wrong_use() {
     let output = Bench::new(nothing).run("test", &["--only", "granule/typo"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("no test is called granule/typo"));
+    // One wish that comes true does not hide one in vain.
+    let wishes = ["--only", "*,granule/typo"];
+    let output = Bench::new(GOOD).run("test", &wishes);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no test is called granule/typo"));
     // Without a choice, a payload with no tests shows nothing and is no success.
     assert_eq!(Bench::new(nothing).run("test", &[]).status.code(), Some(1));
 }

@@ -11,6 +11,14 @@ pub(crate) struct Selection {
     pub(crate) skip: Vec<String>,
 }
 
+/// Whether a name, or a prefix that ends in `*`, means a test.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == pattern,
+    }
+}
+
 impl Selection {
     /// The words of the command line for this choice.
     pub(crate) fn words(&self) -> impl Iterator<Item = String> {
@@ -20,13 +28,16 @@ impl Selection {
             .map(|(key, names)| format!("{key}={}", names.join(",")))
     }
 
+    /// The first wish that none of these names is meant by.
+    pub(crate) fn in_vain(&self, names: &[&str]) -> Option<&String> {
+        let mut wishes = self.only.iter();
+        wishes.find(|pattern| !names.iter().any(|name| matches(pattern, name)))
+    }
+
     /// Whether a test is chosen.
     pub(crate) fn includes(&self, name: &str) -> bool {
-        let matches = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == pattern,
-        };
-        (self.only.is_empty() || self.only.iter().any(matches))
+        let wanted = |pattern: &String| matches(pattern, name);
+        (self.only.is_empty() || self.only.iter().any(wanted))
             && !self.skip.iter().any(|skipped| skipped == name)
     }
 
