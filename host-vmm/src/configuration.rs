@@ -111,7 +111,8 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// [`ConfigurationError::TooManyDevices`], [`ConfigurationError::TapTwice`] and [`ConfigurationError::OneTerminal`].
+    /// [`ConfigurationError::TooManyDevices`], [`ConfigurationError::TapTwice`],
+    /// [`ConfigurationError::VsockTwice`] and [`ConfigurationError::OneTerminal`].
     pub fn check(&self) -> Result<(), ConfigurationError> {
         if self.virtio_devices().count() > VIRTIO_SLOTS {
             return Err(ConfigurationError::TooManyDevices);
@@ -119,6 +120,12 @@ impl Configuration {
         for (number, net) in self.nets.iter().enumerate() {
             if self.nets[..number].iter().any(|other| other.tap == net.tap) {
                 return Err(ConfigurationError::TapTwice);
+            }
+        }
+        for (number, vsock) in self.vsocks.iter().enumerate() {
+            let same = |other: &Vsock| other.socket == vsock.socket || other.cid == vsock.cid;
+            if self.vsocks[..number].iter().any(same) {
+                return Err(ConfigurationError::VsockTwice);
             }
         }
         let ends = self.consoles.iter().chain([&self.serial]);
@@ -221,6 +228,9 @@ pub enum ConfigurationError {
     /// Two network interfaces with one other end.
     #[error("each network interface needs a tap interface of its own")]
     TapTwice,
+    /// Two vsock devices with one socket, or one address of the guest.
+    #[error("each vsock needs a socket and an address of the guest of its own")]
+    VsockTwice,
     /// No address of an interface.
     #[error("not the address of one network interface: write it as 52:54:00:12:34:56")]
     MacAddress,

@@ -229,6 +229,11 @@ fn network_interfaces() {
         let error = matches!(error, Error::Configuration(ConfigurationError::TapTwice));
         assert!(error, "{end}");
     }
+    for other in ["cid=3,socket=b", "cid=4,socket=a"] {
+        let error = refused(&["--vsock", "cid=3,socket=a", "--vsock", other]);
+        let error = matches!(error, Error::Configuration(ConfigurationError::VsockTwice));
+        assert!(error, "{other}");
+    }
 }
 
 #[test]

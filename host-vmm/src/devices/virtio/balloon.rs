@@ -20,6 +20,8 @@ const INFLATE: usize = 0;
 const QUEUE_SIZE: u16 = 128;
 /// Numbers of pages that are read at once.
 const NUMBERS: usize = 256;
+/// Numbers of one request; drivers name 256. A reset waits for one.
+const MOST_NUMBERS: usize = 1024;
 /// Where the number of pages that the host has is in the configuration space.
 const ACTUAL_OFFSET: u64 = 4;
 
@@ -103,6 +105,11 @@ impl VirtioDevice for Balloon {
             // What it takes again is there when it is touched.
             return Ok(0);
         };
+        if reader.available_bytes() > 4 * MOST_NUMBERS {
+            let what = format_args!("{} bytes at once are left out", reader.available_bytes());
+            self.complaints.say("a balloon", what);
+            return Ok(0);
+        }
         let mut bytes = [0; 4 * NUMBERS];
         // Neighbours go together: pages of a large block come one after the other.
         let mut run = Range::new(0, 0);
@@ -221,6 +228,14 @@ mod tests {
             .map(|number| memory.read_obj(page(number)).unwrap())
             .collect();
         assert_eq!(left, [7, 0, 0, 7, 0, 0, 7, 0]);
+        // So many at once that a reset would wait for them: none of them.
+        driver.put(MEMORY + 0x1_0000, &0x8_0000_u32.to_le_bytes());
+        let more = u32::try_from(4 * MOST_NUMBERS).unwrap();
+        driver.request(
+            0,
+            &[(MEMORY + 0x1_0000, 4, 0), (MEMORY + 0x1_0000, more, 0)],
+        );
+        assert_eq!(memory.read_obj::<u8>(page(0)).unwrap(), 7);
         // What is taken again is not touched.
         driver.put(MEMORY + 0x1_0000, &0x8_0000_u32.to_le_bytes());
         driver.request(1, &[(MEMORY + 0x1_0000, 4, 0)]);

@@ -559,7 +559,8 @@ impl VirtioDevice for Vsock {
         self.outgoing = None;
         self.outgoing_of = None;
         self.waits = false;
-        self.let_in();
+        // Who waits at the socket is let in by the device's own thread, when the timer comes: this one may be
+        // a vCPU's, which may not accept connections.
         self.set_timer();
     }
 }

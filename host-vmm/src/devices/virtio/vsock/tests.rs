@@ -596,9 +596,12 @@ fn there_is_an_end_of_connections() {
     guest.send(header(80, 3, Operation::Reset), &[]);
     assert_eq!(guest.expect(Operation::Request).ports().1, 5);
     assert_eq!(guest.connections(), MOST_CONNECTIONS);
-    // A driver that begins anew knows of none.
+    // A driver that begins anew knows of none. Whoever waits is not let in by the thread that resets.
+    let waiting = guest.knock();
+    assert_eq!(guest.next(), None);
     guest.driver.start(0);
     assert_eq!(guest.connections(), 0);
+    drop(waiting);
     assert_eq!(guest.next(), None);
 }
 
