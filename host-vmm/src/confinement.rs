@@ -174,17 +174,26 @@ pub fn enter(kind: Kind) -> Result<(), ConfinementError> {
         let kept = (kind == Kind::Main).then_some(system::CAP_IPC_LOCK);
         system::keep_capabilities(kept).map_err(ConfinementError::Capabilities)?;
     }
+    if chosen.options.seccomp != Seccomp::Off {
+        let thread = system::thread_number();
+        filters::own_end(thread, chosen.options.seccomp)
+            .map_err(|error| ConfinementError::Filter(error.to_string()))
+            .and_then(|filter| apply(&filter))?;
+    }
     let index = Kind::ALL.into_iter().position(|other| other == kind);
     for filter in index
         .and_then(|index| chosen.filters.get(index))
         .into_iter()
         .flatten()
     {
-        seccompiler::apply_filter(filter)
-            .map_err(|error| ConfinementError::Filter(error.to_string()))?;
+        apply(filter)?;
     }
     debug!("confined as {kind:?}");
     Ok(())
+}
+
+fn apply(filter: &BpfProgram) -> Result<(), ConfinementError> {
+    seccompiler::apply_filter(filter).map_err(|error| ConfinementError::Filter(error.to_string()))
 }
 
 /// [`enter`] for a thread that has nobody to tell: the process ends if the kernel refuses.

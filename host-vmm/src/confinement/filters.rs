@@ -44,7 +44,7 @@ const EVERYBODY_HERE: Calls = &[];
 
 /// Connections that come, on a socket that listens.
 const CONNECTIONS: Calls = calls! {
-    SYS_accept4 SYS_recvfrom SYS_sendto SYS_recvmsg SYS_sendmsg
+    SYS_accept4 SYS_recvfrom
     SYS_getsockopt SYS_setsockopt SYS_getsockname SYS_getpeername
 };
 
@@ -58,14 +58,13 @@ const REMOVAL_HERE: Calls = &[];
 /// Making a machine again of what is open, confining its threads, and telling the service manager.
 const LAUNCH: Calls = calls! {
     SYS_epoll_create1 SYS_timerfd_create SYS_dup SYS_seccomp SYS_capset SYS_capget SYS_clone3 SYS_wait4
-    SYS_sendto
 };
 
 /// What attacks are likely to try, for its name in the message.
 const OFTEN_REFUSED: Calls = calls! {
     SYS_openat SYS_openat2 SYS_execve SYS_execveat SYS_clone SYS_clone3 SYS_socket SYS_connect SYS_bind
     SYS_listen SYS_ptrace SYS_mmap SYS_mprotect SYS_ioctl SYS_fcntl SYS_prctl SYS_kill SYS_tkill
-    SYS_tgkill SYS_rt_sigaction SYS_memfd_create SYS_process_vm_writev SYS_process_vm_readv
+    SYS_tgkill SYS_rt_sigaction SYS_sendto SYS_sendmsg SYS_recvmsg SYS_memfd_create SYS_process_vm_writev SYS_process_vm_readv
     SYS_io_uring_setup SYS_bpf SYS_userfaultfd SYS_unshare SYS_setns SYS_mount SYS_pivot_root
     SYS_chroot SYS_finit_module SYS_init_module SYS_unlinkat SYS_linkat SYS_renameat2 SYS_mkdirat
     SYS_getdents64 SYS_faccessat SYS_statx SYS_newfstatat SYS_readlinkat SYS_socketpair SYS_dup
@@ -192,7 +191,7 @@ impl Builder {
         for operation in NAMES {
             self.rule(libc::SYS_prctl, equal(0, operation)?);
         }
-        // The end after a panic, and nothing of other processes.
+        // The end after a panic, and nothing of other processes: see also [`own_end`].
         let process = u64::from(std::process::id());
         self.rule(libc::SYS_tgkill, equal(0, process)?);
         self.rule(libc::SYS_tkill, equal(1, number(libc::SIGABRT))?);
@@ -208,14 +207,24 @@ impl Builder {
         Ok(())
     }
 
+    /// Sending to whom a socket is connected, and to nobody by an address.
+    fn sending(&mut self) -> Built<()> {
+        const ADDRESS: u8 = 4;
+        let none = SeccompCondition::new(ADDRESS, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+        self.rule(libc::SYS_sendto, SeccompRule::new(vec![none])?);
+        Ok(())
+    }
+
     fn connections(&mut self) -> Built<()> {
         self.any(CONNECTIONS);
+        self.sending()?;
         self.rule(libc::SYS_ioctl, equal(1, NONBLOCKING)?);
         Ok(())
     }
 
     fn main(&mut self) -> Built<()> {
         self.any(LAUNCH);
+        self.sending()?;
         self.any(REMOVAL);
         self.any(REMOVAL_HERE);
         self.rule(libc::SYS_clone, masked(0, THREAD, THREAD)?);
@@ -232,6 +241,24 @@ impl Builder {
 
     fn finish(self, otherwise: SeccompAction, fits: SeccompAction) -> Built<BpfProgram> {
         SeccompFilter::new(self.0, otherwise, fits, ARCHITECTURE)?.try_into()
+    }
+}
+
+/// A filter beside those of [`build`], for the thread of this number: with `tkill` it ends itself and nobody
+/// else, in whatever process.
+pub(super) fn own_end(thread: u64, seccomp: Seccomp) -> Built<BpfProgram> {
+    let of_another = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, thread)?;
+    let abort = number(libc::SIGABRT);
+    let ends = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, abort)?;
+    let mut builder = Builder::default();
+    builder.rule(libc::SYS_tkill, SeccompRule::new(vec![of_another, ends])?);
+    builder.finish(SeccompAction::Allow, refusal(seccomp))
+}
+
+const fn refusal(seccomp: Seccomp) -> SeccompAction {
+    match seccomp {
+        Seccomp::Log => SeccompAction::Log,
+        Seccomp::Kill | Seccomp::Off => SeccompAction::Trap,
     }
 }
 
@@ -259,11 +286,7 @@ pub(super) fn build(kind: Kind, seccomp: Seccomp) -> Built<Vec<BpfProgram>> {
         }
         Kind::Main => builder.main()?,
     }
-    let refused = match seccomp {
-        Seccomp::Log => SeccompAction::Log,
-        Seccomp::Kill | Seccomp::Off => SeccompAction::Trap,
-    };
-    let mut filters = vec![builder.finish(refused, SeccompAction::Allow)?];
+    let mut filters = vec![builder.finish(refusal(seccomp), SeccompAction::Allow)?];
     if kind == Kind::Main {
         // Its flags are in memory, where a filter does not see them. C libraries take `clone` when
         // there is no such call.

@@ -48,6 +48,12 @@ pub fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
+/// The number by which the kernel knows the calling thread.
+pub fn thread_number() -> u64 {
+    // SAFETY: takes nothing and gives a number.
+    u64::from(unsafe { libc::gettid() }.unsigned_abs())
+}
+
 /// `struct __user_cap_header_struct`.
 #[repr(C)]
 struct Header {

@@ -5,10 +5,10 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::timerfd::TimerFd;
@@ -24,6 +24,11 @@ const ORDER: &str = "HOST_VMM_TEST_ATTEMPT";
 const FILE: &str = "HOST_VMM_TEST_FILE";
 /// A descriptor that the process has inherited.
 const INHERITED: &str = "HOST_VMM_TEST_DESCRIPTOR";
+
+/// The number of a process of somebody else.
+const VICTIM: &str = "HOST_VMM_TEST_VICTIM";
+/// A socket without an other end, made before there are filters.
+static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
 
 /// Something that an attacker wants: the name that the message has, and how it is tried.
 struct Attempt {
@@ -177,7 +182,35 @@ fn make_code() -> io::Result<()> {
     )
 }
 
+/// A datagram to whoever has a socket somewhere.
+fn send_to_somebody() -> io::Result<()> {
+    let mut there = [0_u8; size_of::<libc::sockaddr_un>()];
+    let path = std::env::var(FILE).unwrap() + "-socket";
+    there[..2].copy_from_slice(&u16::try_from(libc::AF_UNIX).unwrap().to_ne_bytes());
+    there[2..2 + path.len()].copy_from_slice(path.as_bytes());
+    let socket = SOCKET.get().unwrap().as_raw_fd();
+    let (data, size) = (
+        address(c"x".as_ptr()),
+        c_long::try_from(there.len()).unwrap(),
+    );
+    let there = address(there.as_ptr());
+    call(libc::SYS_sendto, [socket.into(), data, 1, 0, there, size])
+}
+
 const ATTEMPTS: &[Attempt] = &[
+    Attempt {
+        name: "tkill",
+        but_for: &[],
+        make: || {
+            let victim: c_long = std::env::var(VICTIM).unwrap().parse().unwrap();
+            call(libc::SYS_tkill, [victim, long(libc::SIGABRT), 0, 0, 0, 0])
+        },
+    },
+    Attempt {
+        name: "sendto",
+        but_for: &[],
+        make: send_to_somebody,
+    },
     Attempt {
         name: "openat",
         but_for: &[],
@@ -313,6 +346,7 @@ fn make_attempt(order: &str) -> ! {
         ..Options::default()
     })
     .unwrap();
+    SOCKET.set(UnixDatagram::unbound().unwrap()).unwrap();
     let make = ATTEMPTS[index.unwrap()].make;
     let result = in_thread(KINDS[kind.unwrap()], make);
     if let Err(error) = &result {
@@ -332,11 +366,17 @@ fn attempt(kind: usize, index: usize, filtered: bool) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "secret").unwrap();
-    myself("a_thread_that_is_taken_over_gets_nowhere")
+    let _somebody = UnixDatagram::bind(folder.path().join("file-socket")).unwrap();
+    let mut victim = Command::new("sleep").arg("60").spawn().unwrap();
+    let output = myself("a_thread_that_is_taken_over_gets_nowhere")
+        .env(VICTIM, victim.id().to_string())
         .env(ORDER, format!("{kind} {index} {}", u8::from(filtered)))
         .env(FILE, &file)
         .output()
-        .unwrap()
+        .unwrap();
+    let _ = victim.kill();
+    victim.wait().unwrap();
+    output
 }
 
 #[test]
