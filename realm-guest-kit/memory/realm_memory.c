@@ -60,10 +60,12 @@ static u32 wanted(struct balloon *balloon)
 
 static int give(struct balloon *balloon)
 {
-	/* What can be had without driving others out: the host can wait, and so can this. */
-	struct page *block = alloc_pages(GFP_HIGHUSER | __GFP_NOMEMALLOC | __GFP_NORETRY |
-					 __GFP_NOWARN, BLOCK_ORDER);
+	struct page *block;
 
+	/* What can be had without driving others out, whatever the host asks for: it can wait. */
+	if (si_mem_available() < (long)(totalram_pages() / 16 + BLOCK_PAGES))
+		return -ENOMEM;
+	block = alloc_pages(GFP_HIGHUSER | __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN, BLOCK_ORDER);
 	if (!block)
 		return -ENOMEM;
 	if (set_memory_decrypted((unsigned long)page_address(block), BLOCK_PAGES)) {
