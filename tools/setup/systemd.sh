@@ -7,9 +7,9 @@ SYSTEMD_PACKAGES=(base-files base-passwd bash coreutils dash grep kmod libc-bin 
 
 setup_systemd() {
     local new="$SETUP/systemd.new" file
+    # shellcheck disable=SC2034 # install_packages reads it
+    INSTALL_OPTIONS=(--yes --no-install-recommends)
     command -v cpio >/dev/null || {
-        # shellcheck disable=SC2034 # install_packages reads it
-        INSTALL_OPTIONS=(--yes --no-install-recommends)
         use_system_lists
         install_packages cpio
     }
