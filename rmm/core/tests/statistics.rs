@@ -390,10 +390,13 @@ fn nothing_is_lost_among_many_cpus() {
                 }
             }
         });
-        for worker in workers {
-            worker.join().unwrap();
-        }
+        let ends: Vec<_> = workers
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect();
+        // Also when one of them has failed: nobody may look for ever.
         done.store(true, Ordering::Relaxed);
+        assert!(ends.iter().all(Result::is_ok));
     });
     let cpu = memory.cpu(5);
     for of in 0..4 {

@@ -87,7 +87,7 @@ impl fmt::Display for BadWord<'_> {
     }
 }
 
-/// Whether two things were there already.
+/// Puts a value into a place that is empty; `None` if it was not.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }

@@ -58,7 +58,8 @@ impl Sizes {
         for section in elf.loaded_sections() {
             let end = section.address.saturating_add(section.size) - start;
             sizes.memory = sizes.memory.max(end);
-            *sizes.sections.entry(section.name.clone()).or_default() += section.size;
+            let size = sizes.sections.entry(section.name.clone()).or_default();
+            *size = size.saturating_add(section.size);
         }
         sizes.crates = crates(elf, content)?;
         Ok(sizes)
@@ -128,8 +129,8 @@ fn crates(elf: &Elf, content: &[u8]) -> Result<BTreeMap<String, u64>, SizeError>
     let mut with_line = 0;
     let mut code = 0;
     for section in elf.loaded_sections().filter(|section| section.executable) {
-        code += section.size;
-        let end = section.address + section.size;
+        code = section.size.saturating_add(code);
+        let end = section.address.saturating_add(section.size);
         for (address, size, location) in lines.find_location_range(section.address, end)? {
             let Some(file) = location.file else { continue };
             let name = match crate_of(file) {
@@ -138,8 +139,9 @@ fn crates(elf: &Elf, content: &[u8]) -> Result<BTreeMap<String, u64>, SizeError>
                 }
                 name => name.to_owned(),
             };
-            *sizes.entry(name).or_default() += size;
-            with_line += size;
+            let of_crate: &mut u64 = sizes.entry(name).or_default();
+            *of_crate = of_crate.saturating_add(size);
+            with_line = size.saturating_add(with_line);
         }
     }
     if with_line == 0 {
