@@ -3,7 +3,7 @@
 #
 # usage: host-vmm/fuzz/run.sh [MINUTES [TARGET...]]
 #
-# Runs the targets (block, console, net, rng and vsock unless named), each for MINUTES (60), one after
+# Runs the targets (all of them unless named), each for MINUTES (60), one after
 # the other. What they find is in artifacts/. Exit code 1 if one of them found something.
 set -euo pipefail
 [ -z "${CARGO_TARGET_DIR-}" ] || CARGO_TARGET_DIR=$(realpath -m "$CARGO_TARGET_DIR")
@@ -23,7 +23,7 @@ shift || true
     exit 2
 }
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(block console net rng vsock)
+[ "${#targets[@]}" -gt 0 ] || targets=(balloon block console net rng vsock)
 
 cargo +nightly fuzz build
 found=0

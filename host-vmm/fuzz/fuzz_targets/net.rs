@@ -29,7 +29,8 @@ impl Link for Wire {
 
     fn write(&self, packet: &[u8]) -> io::Result<()> {
         assert!((26..=12 + 18 + 0xffff).contains(&packet.len()));
-        let word = |place: usize| usize::from(u16::from_le_bytes([packet[place], packet[place + 1]]));
+        let word =
+            |place: usize| usize::from(u16::from_le_bytes([packet[place], packet[place + 1]]));
         let (flags, kind) = (packet[0], packet[1]);
         assert!(flags <= 1);
         if flags == 1 {
@@ -52,8 +53,24 @@ impl Link for Wire {
 
     fn descriptor(&self) -> BorrowedFd<'_> {
         static NOTHING: OnceLock<File> = OnceLock::new();
-        NOTHING.get_or_init(|| File::open("/dev/null").unwrap()).as_fd()
+        NOTHING
+            .get_or_init(|| File::open("/dev/null").unwrap())
+            .as_fd()
     }
+}
+
+/// A header, and a packet that may be as long as one of Ethernet.
+fn packet(input: &mut Input<'_>) -> Vec<u8> {
+    let kinds = [0, 1, 4, 0x81, 0x84];
+    let mut packet = vec![
+        input.byte() & 3,
+        kinds[usize::from(input.byte()) % kinds.len()],
+    ];
+    // Leading bytes, size of segments, start and offset of the checksum, buffers.
+    packet.extend((0..5).flat_map(|_| [input.byte(), 0]));
+    packet.extend(input.bytes());
+    packet.resize(packet.len().max(12 + usize::from(input.byte())), 0);
+    packet
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -61,10 +78,12 @@ fuzz_target!(|bytes: &[u8]| {
         arrived: RefCell::default(),
     };
     let net = Net::new(wire, "02:00:00:00:00:01".parse().unwrap());
-    Driver::new(net).run(&mut Input::new(bytes), |driver, input| {
+    Driver::new(net).run(&mut Input::new(bytes), packet, |driver, input| {
         let mut packet = input.bytes().to_vec();
         packet.resize(packet.len() << (input.byte() % 9), 0);
-        driver.device.with_device(|net| net.link().arrived.borrow_mut().push(packet));
+        driver
+            .device
+            .with_device(|net| net.link().arrived.borrow_mut().push(packet));
         driver.device.attend();
     });
 });

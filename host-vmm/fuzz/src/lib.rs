@@ -1,6 +1,8 @@
 //! A driver that does what its input says: accesses to registers, queues of every shape, content of
 //! memory, and what comes from the device's other end.
 
+mod input;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,83 +12,54 @@ use host_vmm::layout::Range;
 use host_vmm::sys::memory::Ram;
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 
+pub use input::Input;
+
 /// Where the guest has its memory, without the bit that makes it shared.
-const PRIVATE: u64 = 0x8000_0000;
+pub const RAM: Range = Range::new(0x8000_0000, 0x4_0000);
+/// That bit, in a Realm.
 const SHARED: u64 = 1 << 32;
-const BYTES: u64 = 0x4_0000;
-/// Chains in a queue.
-const SIZE: u16 = 8;
+/// Where buffers are that mean no harm, from the beginning of memory on.
+const BUFFERS: u64 = 0x1_0000;
+/// Where a table of descriptors is that a descriptor leads to.
+const TABLES: u64 = 0x8000;
+/// Chains in a queue: the driver takes 2 to the power of 0 to this.
+const MOST_SIZE: u8 = 5;
 /// So much is done with one input.
 const MOST_STEPS: usize = 256;
 
-/// An input, from its beginning to its end.
-pub struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn byte(&mut self) -> u8 {
-        self.number(1) as u8
-    }
-
-    /// A number of so many bytes; what is missing is zero.
-    pub fn number(&mut self, bytes: usize) -> u64 {
-        let count = bytes.min(self.0.len());
-        let (now, later) = self.0.split_at(count);
-        self.0 = later;
-        now.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-    }
-
-    /// Up to 255 bytes.
-    pub fn bytes(&mut self) -> &'a [u8] {
-        let count = usize::from(self.byte()).min(self.0.len());
-        let (now, later) = self.0.split_at(count);
-        self.0 = later;
-        now
-    }
-
-    /// An address: mostly of memory that is shared, else at its end, private, or anywhere.
-    fn address(&mut self) -> u64 {
-        match self.byte() % 8 {
-            0 => PRIVATE + self.number(3) % BYTES,
-            1 => (PRIVATE | SHARED) + BYTES - self.number(1),
-            2 => self.number(8),
-            _ => (PRIVATE | SHARED) + self.number(3) % BYTES,
-        }
-    }
-
-    fn length(&mut self) -> u32 {
-        match self.byte() % 8 {
-            0 => self.number(4) as u32,
-            1 => 16 * (self.number(2) as u32),
-            2 => (self.number(2) as u32) << 4,
-            _ => self.number(2) as u32 % 4096,
-        }
-    }
-}
+const NEXT: u16 = 1;
+const WRITE: u16 = 2;
+const INDIRECT: u16 = 4;
 
 /// The driver of a device.
 pub struct Driver<D> {
     pub device: Arc<VirtioMmio<D>>,
     memory: GuestMemoryMmap,
+    shared: u64,
+    size: u16,
     available: Vec<u16>,
 }
 
 impl<D: VirtioDevice> Driver<D> {
+    /// In a Realm.
     pub fn new(device: D) -> Self {
-        let ram = Ram::new(Range::new(PRIVATE, BYTES), SHARED).unwrap();
+        Self::with_ram(device, &Ram::new(RAM, SHARED).unwrap(), SHARED)
+    }
+
+    /// In an ordinary machine with this RAM.
+    pub fn ordinary(device: D, ram: &Ram) -> Self {
+        Self::with_ram(device, ram, 0)
+    }
+
+    fn with_ram(device: D, ram: &Ram, shared: u64) -> Self {
         let memory = ram.for_devices();
         let line = InterruptLine::new().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         Self {
             device: VirtioMmio::new(device, memory.clone(), line, stop).unwrap(),
             memory,
+            shared,
+            size: 1,
             available: vec![0; D::QUEUES.len()],
         }
     }
@@ -95,26 +68,65 @@ impl<D: VirtioDevice> Driver<D> {
         self.device.write(register, &value.to_le_bytes());
     }
 
-    fn table(queue: usize) -> u64 {
-        (PRIVATE | SHARED) + 0x1000 * queue as u64
+    fn read(&self, register: u64) -> u32 {
+        let mut data = [0; 4];
+        self.device.read(register, &mut data);
+        u32::from_le_bytes(data)
     }
 
-    /// Starts the device as a driver does that means no harm.
-    fn start(&mut self, features: u64) {
+    /// Where devices find memory, so many bytes behind its beginning.
+    fn at(&self, offset: u64) -> u64 {
+        (RAM.base | self.shared) + offset
+    }
+
+    fn table(&self, queue: usize) -> u64 {
+        self.at(0x1000 * queue as u64)
+    }
+
+    /// An address: mostly of memory that is shared, else at its end, private, or anywhere.
+    fn address(&self, input: &mut Input<'_>) -> u64 {
+        match input.byte() % 8 {
+            0 => (RAM.base | self.shared ^ SHARED) + input.number(3) % RAM.size,
+            1 => self.at(RAM.size - input.number(1)),
+            2 => input.number(8),
+            _ => self.at(input.number(3) % RAM.size),
+        }
+    }
+
+    fn offered(&self) -> u64 {
+        let half = |number| {
+            self.write(0x14, number);
+            u64::from(self.read(0x10))
+        };
+        half(0) | half(1) << 32
+    }
+
+    /// Starts the device as a driver does that means no harm, with some of what is offered.
+    fn start_well(&mut self, input: &mut Input<'_>) {
+        let chosen = input.number(5) | NEEDED_FEATURES;
+        self.start(
+            chosen & self.offered(),
+            1 << (input.byte() % (MOST_SIZE + 1)),
+        );
+    }
+
+    fn start(&mut self, features: u64, size: u16) {
+        self.size = size;
         self.available.fill(0);
         for status in [0, 1, 3] {
             self.write(0x70, status);
         }
-        for (half, features) in [(0, features as u32), (1, (NEEDED_FEATURES >> 32) as u32)] {
+        for half in [0, 1] {
             self.write(0x24, half);
-            self.write(0x20, features);
+            self.write(0x20, (features >> (32 * half)) as u32);
         }
         self.write(0x70, 11);
         for queue in 0..D::QUEUES.len() {
             self.write(0x30, queue as u32);
-            self.write(0x38, SIZE.into());
-            let table = Self::table(queue);
-            for (register, address) in [(0x80, table), (0x90, table + 0x400), (0xa0, table + 0x800)] {
+            self.write(0x38, size.into());
+            let table = self.table(queue);
+            for (register, address) in [(0x80, table), (0x90, table + 0x400), (0xa0, table + 0x800)]
+            {
                 self.write(register, address as u32);
                 self.write(register + 4, (address >> 32) as u32);
             }
@@ -126,31 +138,98 @@ impl<D: VirtioDevice> Driver<D> {
         self.write(0x70, 15);
     }
 
-    fn descriptor(&self, place: u64, input: &mut Input<'_>) {
+    fn put_descriptor(&self, place: u64, address: u64, length: u32, flags: u16, next: u16) {
         let mut descriptor = [0; 16];
-        descriptor[..8].copy_from_slice(&input.address().to_le_bytes());
-        descriptor[8..12].copy_from_slice(&input.length().to_le_bytes());
-        let bits = input.byte();
-        descriptor[12] = bits & 7;
-        descriptor[14] = bits >> 3 & 15;
+        descriptor[..8].copy_from_slice(&address.to_le_bytes());
+        descriptor[8..12].copy_from_slice(&length.to_le_bytes());
+        descriptor[12..14].copy_from_slice(&flags.to_le_bytes());
+        descriptor[14..].copy_from_slice(&next.to_le_bytes());
         // Outside of memory there is nothing to be written.
         let _ = self.memory.write_slice(&descriptor, GuestAddress(place));
     }
 
-    fn offer(&mut self, queue: usize, head: u16) {
-        let ring = Self::table(queue) + 0x400;
-        let count = &mut self.available[queue];
-        let place = ring + 4 + 2 * u64::from(*count % SIZE);
-        *count = count.wrapping_add(1);
-        self.memory.write_obj(head, GuestAddress(place)).unwrap();
-        self.memory.write_obj(*count, GuestAddress(ring + 2)).unwrap();
+    /// A descriptor of any kind.
+    fn descriptor(&self, place: u64, input: &mut Input<'_>) {
+        let (address, length) = (self.address(input), input.length());
+        let bits = u16::from(input.byte());
+        self.put_descriptor(place, address, length, bits & 7, bits >> 3 & 15);
     }
 
-    /// Does what the input says; `other` is what the device's other end does.
-    pub fn run(&mut self, input: &mut Input<'_>, mut other: impl FnMut(&Self, &mut Input<'_>)) {
-        let features = input.number(4);
-        self.device.with_device(|device| device.features());
-        self.start(features & self.device.with_device(|device| device.features()));
+    /// A chain that begins as a request does and then goes on as it likes: in a circle, into other
+    /// tables, or to buffers that are none.
+    fn request(&mut self, queue: usize, input: &mut Input<'_>, content: &[u8]) {
+        let shape = input.byte();
+        let count = 1 + u16::from(input.byte() % 8);
+        let indirect = shape & 4 != 0;
+        let head = if indirect { 0 } else { u16::from(shape >> 4) };
+        let table = if indirect {
+            self.at(TABLES)
+        } else {
+            self.table(queue)
+        };
+        for number in 0..count {
+            let kind = input.byte();
+            let mut address = self.at(BUFFERS + 0x2000 * u64::from(number));
+            let mut length = match kind >> 4 & 3 {
+                0 => 512,
+                1 => 1,
+                2 => u32::from(input.byte()),
+                _ => input.length(),
+            };
+            if kind & 0xc == 0xc {
+                address = self.address(input);
+            } else if number == 0 {
+                let _ = self.memory.write_slice(content, GuestAddress(address));
+                if kind & 0xc == 0 {
+                    length = content.len() as u32;
+                }
+            }
+            let mut flags = if kind & 1 == 1 { WRITE } else { 0 };
+            let mut next = head + number + 1;
+            if number + 1 < count {
+                flags |= NEXT;
+            } else {
+                match shape & 3 {
+                    // A circle, to any of the chain.
+                    1 => (flags, next) = (flags | NEXT, head + u16::from(kind >> 6)),
+                    2 => flags |= INDIRECT,
+                    _ => {}
+                }
+            }
+            let place = table + 16 * u64::from(head + number);
+            self.put_descriptor(place, address, length, flags, next);
+        }
+        if indirect {
+            let (place, length) = match shape >> 4 {
+                0 => (self.address(input), 16 * u32::from(count)),
+                1 => (table, input.length()),
+                _ => (table, 16 * u32::from(count)),
+            };
+            self.put_descriptor(self.table(queue), place, length, INDIRECT, 0);
+        }
+        self.offer(queue, head);
+    }
+
+    fn offer(&mut self, queue: usize, head: u16) {
+        let ring = self.table(queue) + 0x400;
+        let count = &mut self.available[queue];
+        let place = ring + 4 + 2 * u64::from(*count % self.size);
+        *count = count.wrapping_add(1);
+        self.memory.write_obj(head, GuestAddress(place)).unwrap();
+        self.memory
+            .write_obj(*count, GuestAddress(ring + 2))
+            .unwrap();
+    }
+
+    /// Does what the input says. Requests begin with what `content` says, and `other` is what the
+    /// device's other end does.
+    pub fn run(
+        &mut self,
+        input: &mut Input<'_>,
+        mut content: impl FnMut(&mut Input<'_>) -> Vec<u8>,
+        mut other: impl FnMut(&Self, &mut Input<'_>),
+    ) {
+        self.start_well(input);
         for _ in 0..MOST_STEPS {
             if input.is_empty() {
                 break;
@@ -162,41 +241,58 @@ impl<D: VirtioDevice> Driver<D> {
                 1 => {
                     let mut data = [0; 8];
                     let width = 1 + usize::from(input.byte() % 8);
-                    self.device.read(input.number(2) % 0x300, &mut data[..width]);
+                    self.device
+                        .read(input.number(2) % 0x300, &mut data[..width]);
                 }
                 2 => {
                     let width = 1 + usize::from(input.byte() % 8);
                     let data = input.number(width).to_le_bytes();
                     self.device.write(input.number(2) % 0x300, &data[..width]);
                 }
-                3 | 4 => {
-                    let place = Self::table(queue) + 16 * u64::from(input.byte() % 16);
+                3 => {
+                    let place = self.table(queue) + 16 * u64::from(input.byte() % 32);
+                    self.descriptor(place, input);
+                }
+                4 => {
+                    let place = self.address(input);
                     self.descriptor(place, input);
                 }
                 5 => {
-                    let place = input.address();
-                    self.descriptor(place, input);
-                }
-                6 | 7 => {
-                    let place = input.address();
+                    let place = self.address(input);
                     let _ = self.memory.write_slice(input.bytes(), GuestAddress(place));
                 }
-                8 | 9 => {
-                    self.offer(queue, u16::from(input.byte() % 10));
+                // When it wants an interrupt, if it has agreed to say so.
+                6 => {
+                    let place = self.table(queue) + 0x404 + 2 * u64::from(self.size);
+                    let event = input.number(2) as u16;
+                    self.memory.write_obj(event, GuestAddress(place)).unwrap();
+                }
+                7 => {
+                    self.offer(queue, u16::from(input.byte() % 34));
                     self.serve(queue);
                 }
-                10 => self.serve(queue),
+                8 | 9 => {
+                    let content = content(input);
+                    self.request(queue, input, &content);
+                    self.serve(queue);
+                }
+                // Several at once.
+                10 => {
+                    let content = content(input);
+                    self.request(queue, input, &content);
+                }
                 11 => {
                     self.device.attend();
                     self.serve_told();
                 }
-                12 => self.start(input.number(4)),
+                12 if step & 0x80 == 0 => self.start_well(input),
+                12 => self.start(input.number(8), input.number(2) as u16 | 1),
                 // What its thread would do.
-                13 => self.serve_told(),
+                13 => self.serve(queue),
                 _ => other(self, input),
             }
         }
-        self.start(0);
+        self.start(0, 1);
     }
 
     fn serve(&self, queue: usize) {
