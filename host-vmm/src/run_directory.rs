@@ -5,15 +5,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::configuration::MachineName;
+use crate::sys::socket;
 
 /// Where it is if nothing else is said.
 pub const DEFAULT: &str = "/run/host-vmm";
@@ -143,8 +142,13 @@ impl Drop for Claim {
     }
 }
 
-/// Locks a file, and makes it first if need be.
-fn lock(path: &Path) -> io::Result<File> {
+/// Locks a file, and makes it first if need be. Whoever has the lock takes the file away before it lets
+/// go.
+///
+/// # Errors
+///
+/// `ResourceBusy` if another process has it, and the kernel's.
+pub fn lock(path: &Path) -> io::Result<File> {
     for _ in 0..TRIES {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
@@ -173,13 +177,12 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    socket::listen(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixStream;
 
     use super::*;

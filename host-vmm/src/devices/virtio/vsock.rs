@@ -53,6 +53,8 @@ const MOST_CONNECTIONS: usize = 256;
 const MOST_REFUSALS: usize = 64;
 /// How long a program of the host has to say what it wants, and the guest to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a program of the host may take nothing of what a guest has left behind.
+const DRAIN_PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is looked whose time is over.
 const TICK: Duration = Duration::from_secs(1);
 /// Ports of the host's ends begin here, behind those that programs choose.
@@ -74,6 +76,7 @@ pub struct Vsock {
     timer: TimerFd,
     ticks: bool,
     patience: Duration,
+    drain_patience: Duration,
     connections: BTreeMap<u64, Connection>,
     /// By the ports of host and guest.
     by_ports: BTreeMap<(u32, u32), u64>,
@@ -117,6 +120,7 @@ impl Vsock {
             timer,
             ticks: false,
             patience: PATIENCE,
+            drain_patience: DRAIN_PATIENCE,
             connections: BTreeMap::new(),
             by_ports: BTreeMap::new(),
             next_number: FIRST_CONNECTION,
@@ -175,6 +179,7 @@ impl Vsock {
             return;
         }
         connection.state = State::Draining;
+        connection.until = Some(Instant::now() + self.drain_patience);
         let ports = (connection.host_port, connection.guest_port);
         self.by_ports.remove(&ports);
     }
@@ -242,9 +247,15 @@ impl Vsock {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
+        let before = connection.waiting();
         connection.flush();
         let is_over = match connection.state {
-            State::Draining => connection.is_drained(),
+            State::Draining => {
+                if connection.waiting() < before {
+                    connection.until = Some(Instant::now() + self.drain_patience);
+                }
+                connection.is_drained()
+            }
             // Nobody is there to be told of the guest's answer.
             State::Requested if connection.hung_up => connection.give_up(),
             State::Greeting(_) | State::Requested | State::Open => false,
@@ -281,8 +292,8 @@ impl Vsock {
             return;
         }
         let result = if wants {
-            self.timer
-                .reset(TICK.min(self.patience), Some(TICK.min(self.patience)))
+            let tick = TICK.min(self.patience).min(self.drain_patience);
+            self.timer.reset(tick, Some(tick))
         } else {
             self.timer.clear()
         };

@@ -167,16 +167,17 @@ impl Connection {
         self.note_credit(header);
     }
 
-    /// It has not come about. Returns whether the guest knows nothing of it and need not.
+    /// It has not come about, or the host takes nothing of what is left of it. Returns whether the guest
+    /// knows nothing of it and need not.
     pub(super) fn give_up(&mut self) -> bool {
         self.until = None;
         self.reset = true;
         // The program of the host sees it, whenever the guest does.
         let _ = self.stream.shutdown(Shutdown::Both);
         match self.state {
-            State::Greeting(_) => true,
+            State::Greeting(_) | State::Draining => true,
             State::Requested => self.opening.is_some(),
-            State::Open | State::Draining => false,
+            State::Open => false,
         }
     }
 
@@ -186,6 +187,11 @@ impl Connection {
         self.hung_up |= events.intersects(gone);
         self.readable |= events.intersects(gone | EventSet::IN | EventSet::READ_HANG_UP);
         self.writable |= events.intersects(gone | EventSet::OUT);
+    }
+
+    /// Bytes of the guest that the host has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.content.len()
     }
 
     /// Nothing of the guest is left that the host has not taken.

@@ -437,6 +437,55 @@ fn the_host_gets_everything_after_the_guest_has_gone() {
     assert_eq!(guest.connections(), 0);
 }
 
+/// A guest sends more than a program of the host takes that does not read, and is done.
+fn left_behind(guest: &mut Guest) -> UnixStream {
+    let stream = guest.connected();
+    let drained = |vsock: &mut Vsock| vsock.connections.values().all(Connection::is_drained);
+    while guest.driver.device.with_device(drained) {
+        guest.data(&pattern(0x8000));
+        while guest.next().is_some() {}
+    }
+    guest.shutdown(RECEIVES_NO_MORE | SENDS_NO_MORE);
+    guest.expect(Operation::Reset);
+    assert_eq!(guest.connections(), 1);
+    stream
+}
+
+#[test]
+fn what_nobody_takes_is_given_up() {
+    let mut guest = Guest::new();
+    let drain = |vsock: &mut Vsock| vsock.drain_patience = Duration::from_millis(50);
+    guest.driver.device.with_device(drain);
+    let _stream = left_behind(&mut guest);
+    let worker = crate::worker::Worker::serve("vsock", Arc::clone(&guest.driver.device)).unwrap();
+    let begin = Instant::now();
+    while guest.connections() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it stays");
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(worker);
+}
+
+#[test]
+fn whoever_takes_a_part_has_time_for_the_next() {
+    let mut guest = Guest::new();
+    let mut stream = left_behind(&mut guest);
+    let until = |guest: &Guest| {
+        let first = |vsock: &mut Vsock| vsock.connections.values().next()?.until;
+        guest.driver.device.with_device(first)
+    };
+    let before = until(&guest).expect("a time");
+    guest.driver.device.attend();
+    assert_eq!(until(&guest), Some(before), "nothing was taken");
+    // A socket wants more only when most of what it holds has gone.
+    while until(&guest) == Some(before) {
+        let mut buffer = [0; 0x4000];
+        assert!(stream.read(&mut buffer).unwrap() > 0);
+        guest.driver.device.attend();
+    }
+    assert!(until(&guest).is_none_or(|until| until > before));
+}
+
 #[test]
 fn what_the_host_does_not_take_any_more_is_said() {
     let mut guest = Guest::new();
