@@ -121,6 +121,11 @@ stress: payloads ## A million delegations from four CPUs, against the model (CAL
 soak: host-image payloads ## Use a Debian host with Realms long and roughly, two hours or so (SOAK='--hostile 60 --kills 20')
 	@$(emulator) soak --smp $(SMP) --memory $(HOST_MEMORY) $(SOAK)
 
+.PHONY: fleet
+fleet: host-image payloads ## Start and end 500 Realms in a row, and run ten at once on a host of 16 GiB (half an hour)
+	@$(emulator) soak --smp $(SMP) --memory 16G --label fleet --realm-memory 0 --launches 0 --kills 0 --races 0 \
+	    --pressure 0 --hotplugs 0 --hostile 0 --starts 500 --crowd 10
+
 .PHONY: bench
 bench: payloads ## Instructions per call (also in target/bench.json), and tokens verified in a second
 	@$(emulator) bench --memory $(MEMORY)

@@ -257,6 +257,12 @@ pub(crate) struct SoakArgs {
     /// Seconds of attack by a VMM that means harm.
     #[arg(long, default_value_t = 3600)]
     pub(crate) hostile: u32,
+    /// Realms as small as can be, started and ended one after the other.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) starts: u32,
+    /// Realms at once, which share the host's memory, up to 512 MiB each.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) crowd: u32,
     /// Name of this run, for its logs and for the summary.
     #[arg(long, default_value = "soak")]
     pub(crate) label: String,

@@ -25,6 +25,16 @@ pub(crate) const HOST_TUN: &str = "/lib/tun.ko";
 pub(crate) const HOST_KERNEL: &str = "/guest/Image";
 pub(crate) const HOST_INITRD: &str = "/guest/initrd";
 pub(crate) const HOST_DISK: &str = "/guest/disk.img";
+/// Guests as small as can be.
+const HOST_SMALL_GUESTS: [(&str, &[u32]); 2] = [
+    ("/guest/power-off", &SWITCHES_ITSELF_OFF),
+    ("/guest/wait", &WAITS),
+];
+
+/// `PSCI_SYSTEM_OFF` by SMC (DEN0022, 5.2.2), as a Realm calls it: mov, movk, smc, b to itself.
+const SWITCHES_ITSELF_OFF: [u32; 4] = [0x52b0_8000, 0x7280_0100, 0xd400_0003, 0x1400_0000];
+/// wfi, and again.
+const WAITS: [u32; 2] = [0xd503_207f, 0x17ff_ffff];
 
 /// Why a system cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +124,9 @@ pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), Sys
     file(HOST_KERNEL, &atomic::read(&parts.guest.kernel)?)?;
     file(HOST_INITRD, &atomic::read(&parts.guest.initrd)?)?;
     file(HOST_DISK, &disk())?;
+    for (path, instructions) in HOST_SMALL_GUESTS {
+        file(path, &small_guest(instructions))?;
+    }
     if let Some(tun) = parts.tun {
         file(HOST_TUN, &atomic::read(tun)?)?;
     }
@@ -128,6 +141,28 @@ pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), Sys
     atomic::write(&system.initrd, &archive.finish()?)?;
     atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
     Ok(())
+}
+
+/// A kernel of these instructions, in the arm64 `Image` format (Documentation/arch/arm64/booting.rst).
+fn small_guest(instructions: &[u32]) -> Vec<u8> {
+    const HEADER: usize = 64;
+    // A branch over the header, in words.
+    const BRANCH: u32 = 0x1400_0000 | 16;
+    let size = (HEADER + 4 * instructions.len()) as u64;
+    let mut image = Vec::new();
+    image.extend(BRANCH.to_le_bytes());
+    image.extend([0; 4]);
+    // Offset of the text, size, flags: little-endian, pages of 4 KiB, anywhere.
+    for field in [0, size, 0b1010] {
+        image.extend(field.to_le_bytes());
+    }
+    image.resize(HEADER - 8, 0);
+    image.extend(b"ARM\x64");
+    image.resize(HEADER, 0);
+    for instruction in instructions {
+        image.extend(instruction.to_le_bytes());
+    }
+    image
 }
 
 /// The disk that the host has for guests: always the same bytes, no block of which is like another.
@@ -274,6 +309,17 @@ mod tests {
             let entry = entries.iter().find(|entry| format!("/{}", entry.0) == name);
             assert!(entry.expect(name).3 == content, "{name}");
         }
+    }
+
+    #[test]
+    fn a_small_guest_is_an_image_that_branches_to_its_instructions() {
+        let image = small_guest(&WAITS);
+        let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap());
+        assert_eq!(word(0), 0x1400_0010);
+        assert_eq!(word(16), 72);
+        assert_eq!(word(56), 0x644d_5241);
+        assert_eq!([word(64), word(68)], WAITS);
+        assert_eq!(image.len(), 72);
     }
 
     #[test]

@@ -185,6 +185,8 @@ pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
         pressure: args.pressure,
         hotplugs: args.hotplugs,
         hostile: args.hostile,
+        starts: args.starts,
+        crowd: args.crowd,
     };
     let machine = hosting_machine(&args.machine, &args.systems)?;
     let mut bench = Bench::new(&args.machine, &args.label)?;

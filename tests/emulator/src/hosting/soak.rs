@@ -1,5 +1,5 @@
 //! Long and rough use of the host: launches by the dozen, VMMs that are killed, CPUs that come and go,
-//! memory that runs out, and a VMM that means harm (`tests/linux/host-soak`).
+//! memory that runs out, a VMM that means harm, and Realms by the hundred and at once (`tests/linux/host-soak`).
 
 use std::time::Duration;
 
@@ -30,11 +30,15 @@ pub(crate) struct Amounts {
     pub(crate) hotplugs: u32,
     /// Seconds of attack.
     pub(crate) hostile: u32,
+    /// Small Realms started and ended one after the other.
+    pub(crate) starts: u32,
+    /// Realms at once.
+    pub(crate) crowd: u32,
 }
 
 impl Amounts {
     /// The parts, each with its amount and the time that one of it may take.
-    const fn parts(self) -> [(&'static str, u32, Duration); 6] {
+    const fn parts(self) -> [(&'static str, u32, Duration); 8] {
         [
             ("launches", self.launches, Duration::from_mins(1)),
             ("kills", self.kills, Duration::from_mins(1)),
@@ -42,6 +46,8 @@ impl Amounts {
             ("pressure", self.pressure, Duration::from_mins(2)),
             ("hotplug", self.hotplugs, Duration::from_secs(20)),
             ("hostile", self.hostile, Duration::from_secs(2)),
+            ("starts", self.starts, Duration::from_secs(20)),
+            ("crowd", self.crowd, Duration::from_mins(15)),
         ]
     }
 }
