@@ -15,10 +15,8 @@
 //! machine; both `run` and `measure` take it from here. (The one exception: the device tree of an
 //! ordinary machine has random seeds. That of a Realm has none, because it is measured.)
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -28,8 +26,10 @@ use crate::device_tree::{self, DeviceTreeError, Seeds};
 use crate::layout::{BLOCK_BYTES, Layout, PAGE_BYTES, Range};
 
 pub mod image;
+mod source;
 
-use image::{Image, ImageError, MAX_IMAGE_BYTES, RECOGNISED_BYTES};
+use image::{Image, ImageError, MAX_IMAGE_BYTES};
+use source::Source;
 
 /// What is kept for the device tree. Linux maps no more than that.
 pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
@@ -52,6 +52,9 @@ pub enum LoadError {
     /// Neither a file nor a pipe.
     #[error("{path}: not a file", path = .0.display())]
     NotAFile(PathBuf),
+    /// What a machine is made of again is not what it was made of.
+    #[error("{path}: has changed since the machine was started; start it anew", path = .0.display())]
+    Changed(PathBuf),
     /// The kernel is none.
     #[error("{path}: {error}", path = path.display())]
     Kernel {
@@ -144,19 +147,40 @@ pub struct Prepared {
     initrd: Option<Segment>,
 }
 
-impl Prepared {
-    /// Reads the files of a machine and lays them out.
+/// The files of a machine, which stay open, because a process that has made a machine can open nothing any more.
+/// What is in them is in memory only until the machine has it.
+#[derive(Debug)]
+pub struct Sources {
+    kernel: Source,
+    initrd: Option<Source>,
+}
+
+impl Sources {
+    /// Opens them.
     ///
     /// # Errors
     ///
-    /// If a file cannot be used, or if all of it does not fit into the machine's memory.
-    pub fn new(configuration: &Configuration) -> Result<Self, LoadError> {
+    /// If one cannot be opened or is no file.
+    pub fn open(configuration: &Configuration) -> Result<Self, LoadError> {
+        let initrd = configuration.initrd.as_deref().map(Source::open);
+        Ok(Self {
+            kernel: Source::open(&configuration.kernel)?,
+            initrd: initrd.transpose()?,
+        })
+    }
+
+    /// Reads them and lays them out. An ordinary machine gets new seeds each time; a Realm is the same each time.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be used, if all of it does not fit into the machine's memory, or if a file is not what it
+    /// was the first time.
+    pub fn prepare(&self, configuration: &Configuration) -> Result<Prepared, LoadError> {
         let (image, kernel) = match configuration.program {
-            Program::Kernel => read_kernel(&configuration.kernel)?,
-            Program::Firmware => read_firmware(&configuration.kernel)?,
+            Program::Kernel => read_kernel(&self.kernel)?,
+            Program::Firmware => read_firmware(&self.kernel)?,
         };
-        let initrd = configuration.initrd.as_deref().map(read_initrd);
-        let initrd = initrd.transpose()?;
+        let initrd = self.initrd.as_ref().map(read_initrd).transpose()?;
 
         let layout = Layout::new(configuration.memory, configuration.cpus);
         let ram = layout.ram;
@@ -174,36 +198,32 @@ impl Prepared {
                 needed: (end - ram.base).next_multiple_of(BLOCK_BYTES) >> 20,
             });
         }
-        let mut prepared = Self {
-            layout,
-            entry,
-            kernel: Segment::new(entry, kernel),
-            device_tree: Segment::new(device_tree, Vec::new()),
-            initrd,
-        };
-        prepared.renew(configuration)?;
-        Ok(prepared)
-    }
-
-    /// Makes the device tree again, so that an ordinary machine gets new seeds when it restarts.
-    /// Of a Realm it stays the same.
-    ///
-    /// # Errors
-    ///
-    /// If the system has no random numbers, or the device tree cannot be made.
-    pub fn renew(&mut self, configuration: &Configuration) -> Result<(), LoadError> {
         let seeds = match configuration.realm {
             Some(_) => None,
             None => Some(Seeds::random().map_err(LoadError::Seeds)?),
         };
         // Those are the file's bytes, not the whole pages.
-        let initrd = self
-            .initrd
-            .as_ref()
-            .map(|initrd| Range::new(initrd.ipa, initrd.content().len() as u64));
-        let tree = device_tree::build(configuration, &self.layout, initrd, seeds.as_ref())?;
-        self.device_tree = Segment::new(self.device_tree.ipa, tree);
-        Ok(())
+        let content = |initrd: &Segment| Range::new(initrd.ipa, initrd.content().len() as u64);
+        let initrd_content = initrd.as_ref().map(content);
+        let tree = device_tree::build(configuration, &layout, initrd_content, seeds.as_ref())?;
+        Ok(Prepared {
+            layout,
+            entry,
+            kernel: Segment::new(entry, kernel),
+            device_tree: Segment::new(device_tree, tree),
+            initrd,
+        })
+    }
+}
+
+impl Prepared {
+    /// Reads the files of a machine and lays them out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sources::open`] and [`Sources::prepare`].
+    pub fn new(configuration: &Configuration) -> Result<Self, LoadError> {
+        Sources::open(configuration)?.prepare(configuration)
     }
 
     /// The kernel, or the firmware.
@@ -237,70 +257,27 @@ impl Prepared {
 const PAGE: usize = 4096;
 const _: () = assert!(PAGE as u64 == PAGE_BYTES);
 
-/// A file or a pipe (as shells make them of `<(…)`).
-fn open(path: &Path) -> Result<File, LoadError> {
-    let failed = |error| LoadError::Read {
-        path: path.into(),
-        error,
-    };
-    // Opening must not make a terminal this process's own.
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NOCTTY).open(path);
-    let file = file.map_err(failed)?;
-    let kind = file.metadata().map_err(failed)?.file_type();
-    if kind.is_file() || kind.is_fifo() {
-        Ok(file)
-    } else {
-        Err(LoadError::NotAFile(path.into()))
-    }
-}
-
-/// At most `limit` bytes of the rest of a file.
-fn read(file: &File, path: &Path, limit: u64, bytes: &mut Vec<u8>) -> Result<(), LoadError> {
-    // Room for the whole of it and for the zeroes behind it, so that nothing is copied again.
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let room = length.min(limit).next_multiple_of(PAGE_BYTES);
-    let result = bytes
-        .try_reserve_exact(usize::try_from(room).unwrap_or(usize::MAX))
-        .map_err(|_| io::ErrorKind::OutOfMemory.into())
-        .and_then(|()| file.take(limit).read_to_end(bytes));
-    result.map(|_| ()).map_err(|error| LoadError::Read {
-        path: path.into(),
-        error,
-    })
-}
-
-fn read_kernel(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
-    let file = open(path)?;
-    let mut bytes = Vec::new();
+fn read_kernel(source: &Source) -> Result<(Image, Vec<u8>), LoadError> {
     let failed = |error| LoadError::Kernel {
-        path: path.into(),
+        path: source.path().into(),
         error,
     };
     // Half a gigabyte of something else need not be read.
-    read(&file, path, RECOGNISED_BYTES, &mut bytes)?;
-    Image::recognise(&bytes).map_err(failed)?;
-    read(
-        &file,
-        path,
-        MAX_IMAGE_BYTES + 1 - RECOGNISED_BYTES,
-        &mut bytes,
-    )?;
+    let recognised = |begin: &[u8]| Image::recognise(begin).map_err(failed);
+    let bytes = source.read(MAX_IMAGE_BYTES + 1, recognised)?;
     let image = Image::parse(&bytes).map_err(failed)?;
     Ok((image, bytes))
 }
 
 /// Firmware has no header that says anything.
-fn read_firmware(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
-    let file = open(path)?;
-    let mut bytes = Vec::new();
-    read(&file, path, MAX_IMAGE_BYTES + 1, &mut bytes)?;
+fn read_firmware(source: &Source) -> Result<(Image, Vec<u8>), LoadError> {
+    let bytes = source.read(MAX_IMAGE_BYTES + 1, |_| Ok(()))?;
     let found = bytes.len() as u64;
     if found == 0 {
-        return Err(LoadError::Empty(path.into()));
+        return Err(LoadError::Empty(source.path().into()));
     }
     if found > MAX_IMAGE_BYTES {
-        return Err(LoadError::FirmwareTooLarge(path.into()));
+        return Err(LoadError::FirmwareTooLarge(source.path().into()));
     }
     let image = Image {
         text_offset: 0,
@@ -309,15 +286,13 @@ fn read_firmware(path: &Path) -> Result<(Image, Vec<u8>), LoadError> {
     Ok((image, bytes))
 }
 
-fn read_initrd(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let file = open(path)?;
-    let mut bytes = Vec::new();
-    read(&file, path, MAX_INITRD_BYTES + 1, &mut bytes)?;
+fn read_initrd(source: &Source) -> Result<Vec<u8>, LoadError> {
+    let bytes = source.read(MAX_INITRD_BYTES + 1, |_| Ok(()))?;
     if bytes.is_empty() {
-        return Err(LoadError::Empty(path.into()));
+        return Err(LoadError::Empty(source.path().into()));
     }
     if bytes.len() as u64 > MAX_INITRD_BYTES {
-        return Err(LoadError::InitrdTooLarge(path.into()));
+        return Err(LoadError::InitrdTooLarge(source.path().into()));
     }
     Ok(bytes)
 }

@@ -111,7 +111,7 @@ impl Operator {
 }
 
 /// Makes a machine, runs it until it ends, and takes it down again. What it opens stays open in `held`,
-/// because later this process can open nothing.
+/// because later this process can open nothing. What it is made of is let go once the machine has it.
 ///
 /// # Errors
 ///
@@ -119,7 +119,7 @@ impl Operator {
 pub fn launch(
     life: &Arc<Life>,
     configuration: &Configuration,
-    prepared: &Prepared,
+    prepared: Arc<Prepared>,
     held: &Held,
 ) -> Result<Ending, MachineError> {
     let begin = Instant::now();
@@ -133,11 +133,11 @@ pub fn launch(
                 life,
                 control: &control,
                 configuration,
-                prepared,
+                layout: prepared.layout,
                 machine,
                 held,
             }
-            .run(begin)
+            .run(prepared, begin)
         });
     life.detach();
     life.enter(Phase::Ending);

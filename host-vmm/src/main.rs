@@ -20,7 +20,7 @@ use host_vmm::error::{Ending, Error, Exit};
 use host_vmm::fleet::{self, Stopping};
 use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
-use host_vmm::load::Prepared;
+use host_vmm::load::{Prepared, Sources};
 use host_vmm::machine::{self, Held, MachineError, Operator};
 use host_vmm::measure::{self, report};
 use host_vmm::notify::Notifier;
@@ -143,7 +143,8 @@ fn live(
     listener: Option<UnixListener>,
 ) -> Result<Exit, Error> {
     let begin = Instant::now();
-    let mut prepared = Prepared::new(configuration)?;
+    let sources = Sources::open(configuration)?;
+    let mut prepared = Arc::new(sources.prepare(configuration)?);
     let held = Held::default();
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
@@ -163,12 +164,13 @@ fn live(
         let ending = thread::scope(|scope| {
             // Beside the launch, which takes no notice of it; once, because it stays the same.
             if let Some(options) = measured.take() {
-                scope.spawn(|| {
+                let prepared = Arc::clone(&prepared);
+                scope.spawn(move || {
                     confinement::enter_or_end(Kind::Device);
                     say_measurement(life, options, &prepared);
                 });
             }
-            machine::launch(life, configuration, &prepared, &held)
+            machine::launch(life, configuration, prepared, &held)
         })?;
         match ending {
             Ending::PoweredOff => return Ok(Exit::Done),
@@ -177,7 +179,7 @@ fn live(
             Ending::Reset => {
                 life.record(&Event::Restart);
                 info!(name = %configuration.name, "restart");
-                prepared.renew(configuration)?;
+                prepared = Arc::new(sources.prepare(configuration)?);
             }
         }
     }

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 
 use tempfile::TempDir;
 
@@ -124,20 +124,64 @@ fn check_segments(prepared: &Prepared, image_bytes: u64) {
 #[test]
 fn the_same_files_give_the_same_bytes() {
     let files = Files::plain();
-    let mut prepared = files.prepared();
-    assert_eq!(prepared, files.prepared());
-    let before = prepared.clone();
-    prepared.renew(&files.configuration).unwrap();
-    assert_eq!(prepared, before);
+    assert_eq!(files.prepared(), files.prepared());
+    let sources = Sources::open(&files.configuration).unwrap();
+    let before = sources.prepare(&files.configuration).unwrap();
+    assert_eq!(before, files.prepared());
+    // Others may be where they were: these are still open.
+    for name in ["kernel", "initrd"] {
+        let path = files.folder.path().join(name);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"another").unwrap();
+    }
+    assert_eq!(sources.prepare(&files.configuration).unwrap(), before);
+}
+
+#[test]
+fn what_has_changed_is_not_loaded_again() {
+    for name in ["kernel", "initrd"] {
+        let files = Files::plain();
+        let path = files.folder.path().join(name);
+        let sources = Sources::open(&files.configuration).unwrap();
+        sources.prepare(&files.configuration).unwrap();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        // As many bytes as before, later.
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(modified + std::time::Duration::from_millis(20))
+            .unwrap();
+        let error = sources.prepare(&files.configuration).unwrap_err();
+        assert!(matches!(error, LoadError::Changed(found) if found == path));
+        // More bytes at the same time.
+        file.set_len(1 << 20).unwrap();
+        file.set_modified(modified).unwrap();
+        let error = sources.prepare(&files.configuration).unwrap_err();
+        assert!(matches!(error, LoadError::Changed(found) if found == path));
+    }
+}
+
+#[test]
+fn a_pipe_is_read_once_and_loaded_each_time() {
+    let mut files = Files::plain();
+    let expected = files.prepared();
+    let pipe = files.folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    files.configuration.initrd = Some(pipe.clone());
+    let writer = std::thread::spawn(move || fs::write(pipe, [7; 5000]));
+    let sources = Sources::open(&files.configuration).unwrap();
+    for _ in 0..3 {
+        assert_eq!(sources.prepare(&files.configuration).unwrap(), expected);
+    }
+    writer.join().unwrap().unwrap();
 }
 
 #[test]
 fn an_ordinary_machine_has_new_seeds_each_time() {
     let mut files = Files::plain();
     files.configuration.realm = None;
-    let mut prepared = files.prepared();
-    let before = prepared.clone();
-    prepared.renew(&files.configuration).unwrap();
+    let sources = Sources::open(&files.configuration).unwrap();
+    let before = sources.prepare(&files.configuration).unwrap();
+    let prepared = sources.prepare(&files.configuration).unwrap();
     assert_ne!(prepared.device_tree(), before.device_tree());
     assert_eq!(prepared.device_tree().ipa, before.device_tree().ipa);
     assert_eq!(prepared.kernel(), before.kernel());

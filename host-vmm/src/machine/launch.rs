@@ -17,6 +17,7 @@ use crate::configuration::Configuration;
 use crate::confinement::{self, Kind};
 use crate::devices::Complaints;
 use crate::error::Ending;
+use crate::layout::Layout;
 use crate::life::audit::Event;
 use crate::life::{Asked, Life, Phase};
 use crate::load::Prepared;
@@ -29,7 +30,7 @@ pub(super) struct Launch<'a> {
     pub(super) life: &'a Arc<Life>,
     pub(super) control: &'a Arc<Control>,
     pub(super) configuration: &'a Configuration,
-    pub(super) prepared: &'a Prepared,
+    pub(super) layout: Layout,
     pub(super) machine: Arc<dyn VirtualMachine>,
     pub(super) held: &'a Held,
 }
@@ -51,12 +52,18 @@ struct Running {
 
 impl Launch<'_> {
     /// The whole of it, which has begun at a certain time.
-    pub(super) fn run(self, begin: Instant) -> Result<Ending, MachineError> {
+    pub(super) fn run(
+        self,
+        prepared: Arc<Prepared>,
+        begin: Instant,
+    ) -> Result<Ending, MachineError> {
         self.life.attach_machine(&self.machine);
-        let made = self.make(begin)?;
-        if !self.fill(&made.ram)? {
+        let made = self.make(&prepared, begin)?;
+        if !self.fill(&prepared, &made.ram)? {
             return Ok(Ending::Ended);
         }
+        // The machine has it now, and it is large.
+        drop(prepared);
         let begin = Instant::now();
         let running = self.start(made)?;
         self.life.enter(Phase::Running);
@@ -77,14 +84,14 @@ impl Launch<'_> {
 
     fn shared_bit(&self) -> u64 {
         if self.is_realm() {
-            self.prepared.layout.shared_bit()
+            self.layout.shared_bit()
         } else {
             0
         }
     }
 
-    fn make(&self, begin: Instant) -> Result<Made, MachineError> {
-        let (machine, layout) = (&self.machine, &self.prepared.layout);
+    fn make(&self, prepared: &Prepared, begin: Instant) -> Result<Made, MachineError> {
+        let (machine, layout) = (&self.machine, &self.layout);
         let ram = Ram::new(layout.ram, self.shared_bit()).map_err(MachineError::Memory)?;
         machine.set_ram(&ram)?;
         let devices = Devices::new(self.configuration, layout, &ram, self.control, self.held)?;
@@ -92,8 +99,8 @@ impl Launch<'_> {
             self.life.attach_balloon(balloon);
         }
         let start = Start {
-            entry: self.prepared.entry,
-            registers: self.prepared.registers(),
+            entry: prepared.entry,
+            registers: prepared.registers(),
         };
         let vcpus = (0..self.configuration.cpus.get())
             .map(|number| machine.create_vcpu(number, (number == 0).then_some(&start)))
@@ -122,14 +129,14 @@ impl Launch<'_> {
     }
 
     /// Fills memory; false if the machine is to end.
-    fn fill(&self, ram: &Ram) -> Result<bool, MachineError> {
+    fn fill(&self, prepared: &Prepared, ram: &Ram) -> Result<bool, MachineError> {
         let begin = Instant::now();
         self.life.enter(Phase::Filling);
         let filled = if self.is_realm() {
             let machine = self.machine.as_ref();
-            fill::populate(self.life, machine, self.prepared, self.control)?
+            fill::populate(self.life, machine, prepared, self.control)?
         } else {
-            Some(fill::copy(ram, self.prepared)?)
+            Some(fill::copy(ram, prepared)?)
         };
         let Some(bytes) = filled else {
             return Ok(false);

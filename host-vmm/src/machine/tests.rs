@@ -42,6 +42,15 @@ fn run(
     prepared: &Prepared,
     machine: Arc<dyn VirtualMachine>,
 ) -> Result<Ending, MachineError> {
+    run_with(life, configuration, Arc::new(prepared.clone()), machine)
+}
+
+fn run_with(
+    life: &Arc<Life>,
+    configuration: &Configuration,
+    prepared: Arc<Prepared>,
+    machine: Arc<dyn VirtualMachine>,
+) -> Result<Ending, MachineError> {
     let control = Control::new();
     life.attach(&control);
     let launch = Launch {
@@ -49,10 +58,10 @@ fn run(
         life,
         control: &control,
         configuration,
-        prepared,
+        layout: prepared.layout,
         machine,
     };
-    let result = launch.run(Instant::now());
+    let result = launch.run(prepared, Instant::now());
     life.detach();
     settle(life, result)
 }
@@ -154,6 +163,24 @@ fn an_ordinary_machine_gets_its_memory_by_copy() {
         assert!(bytes == segment.content());
     }
     assert!(!memory.check_range(GuestAddress(0x1_8000_0000), 1, vm_memory::Permissions::Read));
+}
+
+#[test]
+fn a_machine_that_runs_has_no_second_copy_of_its_content() {
+    for is_realm in [true, false] {
+        let (_folder, configuration) = configuration(is_realm);
+        let prepared = Arc::new(Prepared::new(&configuration).unwrap());
+        let content = Arc::downgrade(&prepared);
+        let (sender, receiver) = mpsc::channel();
+        let look = Step::Do(Box::new(move || {
+            sender.send(content.upgrade().is_none()).unwrap();
+        }));
+        let flavour = [Flavour::Ordinary, Flavour::Module][usize::from(is_realm)];
+        let machine = Arc::new(Machine::new(flavour, vec![vec![look, Step::PowerOff]]));
+        let life = Life::new(&configuration, None);
+        run_with(&life, &configuration, prepared, machine).unwrap();
+        assert!(receiver.recv().unwrap(), "realm: {is_realm}");
+    }
 }
 
 #[test]
