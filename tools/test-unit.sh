@@ -34,7 +34,10 @@ cp -a "$SETUP/systemd" "$root"
 echo "test-unit: putting the host together"
 mkdir -p "$root"/var/lib/dpkg/{info,updates,triggers}
 : >"$root/var/lib/dpkg/status"
-systemd-sysusers --root="$root" >"$log" 2>&1
+systemd-sysusers --root="$root" >"$log" 2>&1 || {
+    cat "$log" >&2
+    exit 1
+}
 for package in cloister-host-vmm cloister-realm-dkms; do
     dpkg --root="$root" --log=/dev/null --force-architecture --force-depends --force-script-chrootless \
         --install "$debs/$package"_*_arm64.deb >"$log" 2>&1 || {

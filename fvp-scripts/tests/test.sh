@@ -163,13 +163,22 @@ other_payload() {
 ok run/another-payload ends 0 '' other_payload
 
 none_left() {
-    as silent timeout --signal=KILL 5 fvp-scripts/run.sh --firmware "$work/good" --out "$work/run" \
-        --model fvp-scripts/tests/stand-in-model
-    local _
+    STAND_IN=silent fvp-scripts/run.sh --firmware "$work/good" --out "$work/run" \
+        --model fvp-scripts/tests/stand-in-model &
+    until_model_is there || return 1
+    kill -KILL $!
+    until_model_is gone
+}
+# until_model_is there|gone
+until_model_is() {
+    local is _
     for _ in {1..100}; do
-        pgrep -f "$work/run/" >/dev/null || return 0
+        is=gone
+        ! pgrep -f "stand-in-model of $work/run/" >/dev/null || is=there
+        [ "$is" != "$1" ] || return 0
         sleep 0.1
     done
+    echo "the model is still $is"
     return 1
 }
 if command -v setpriv >/dev/null; then

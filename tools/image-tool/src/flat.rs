@@ -36,6 +36,10 @@ pub(crate) enum ImageError {
         (start - end) >> 20, LARGEST_GAP >> 20
     )]
     Gap { end: u64, start: u64 },
+    #[error(
+        "it has no symbols, which say what the flat file has to be like: give the file before it was stripped"
+    )]
+    Stripped,
     #[error(transparent)]
     Hole(#[from] HoleError),
     #[error("the image would be {} MiB, the limit is {} MiB", size >> 20, LARGEST_IMAGE >> 20)]
@@ -60,12 +64,23 @@ struct Piece<'data> {
 /// Reads an ELF file and writes its flat form. Returns the number of bytes written.
 pub(crate) fn convert(elf: &Path, out: &Path) -> Result<usize, ConvertError> {
     let content = atomic::read(elf)?;
-    let flat = flatten(&content).map_err(|source| ConvertError::Image {
+    let flat = with_symbols(&content).and_then(|()| flatten(&content));
+    let flat = flat.map_err(|source| ConvertError::Image {
         path: elf.display().to_string(),
         source,
     })?;
     atomic::write(out, &flat)?;
     Ok(flat.len())
+}
+
+/// Whether the file has symbols: without them a hole would not be seen, and would go into the flat file.
+fn with_symbols(content: &[u8]) -> Result<(), ImageError> {
+    segments(content)?;
+    let file = ElfFile::<FileHeader64<Endianness>>::parse(content).map_err(ImageError::Damaged)?;
+    if file.elf_symbol_table().is_empty() {
+        return Err(ImageError::Stripped);
+    }
+    Ok(())
 }
 
 /// The bytes from the lowest to the highest loaded physical address. Memory that only exists at
@@ -328,6 +343,9 @@ mod tests {
         std::fs::write(&elf, b"nonsense").unwrap();
         let message = convert(&elf, &out).unwrap_err().to_string();
         assert!(message.contains("in: not a little-endian"), "{message}");
+        std::fs::write(&elf, elf_file(AARCH64, &[load(0x1000, b"code")])).unwrap();
+        let message = convert(&elf, &out).unwrap_err().to_string();
+        assert!(message.contains("in: it has no symbols"), "{message}");
         assert!(!out.exists());
     }
 }

@@ -31,7 +31,8 @@ fn use_first(tables: &mut Tables, consoles: impl Iterator<Item = (ConsoleDescrip
         for attributes in [Attributes::RealmDevice, Attributes::NonSecureDevice] {
             // SAFETY: no console is in use yet, and nothing else uses this page of the window.
             let mapped = unsafe { tables.map_device_page(layout::CONSOLE, base, attributes) };
-            // SAFETY: it is mapped if we come to ask, and reading these registers has no effect.
+            // SAFETY: it is mapped if we come to ask. That it can be read is asked first; then these registers are
+            // read, which has no effect on a console.
             let reached = mapped.is_ok()
                 && unsafe {
                     can_read(layout::CONSOLE + console::PL011_FLAG_OFFSET)
