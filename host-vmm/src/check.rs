@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::configuration::{Backend, Configuration};
-use crate::error::Exit;
+use crate::exit::Exit;
 
 mod files;
 mod limits;

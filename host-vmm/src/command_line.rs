@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::Wish;
-use crate::error::Error;
+use crate::settings::SettingsError;
 use crate::settings::{Effective, LogFormat, ProcessSettings, Setting};
 
 mod devices;
@@ -138,7 +138,7 @@ impl Run {
     /// # Errors
     ///
     /// For a file or a value that cannot be used, and values that do not go together.
-    pub fn effective(mut self) -> Result<Effective, Error> {
+    pub fn effective(mut self) -> Result<Effective, SettingsError> {
         let (format, flag) = match (self.json, self.process.log_format.take()) {
             (true, _) => (Some(LogFormat::Json), "--json"),
             (false, format) => (format, "--log-format"),
@@ -183,7 +183,7 @@ impl Measure {
     /// # Errors
     ///
     /// As [`Run::effective`].
-    pub fn effective(self) -> Result<Effective, Error> {
+    pub fn effective(self) -> Result<Effective, SettingsError> {
         self.machine
             .settings(ProcessSettings::default())?
             .effective(true)
@@ -226,7 +226,7 @@ impl Config {
     /// # Errors
     ///
     /// As [`Run::effective`].
-    pub fn effective(mut self) -> Result<Effective, Error> {
+    pub fn effective(mut self) -> Result<Effective, SettingsError> {
         let format = self.process.log_format.take();
         let process = self.process.settings(format, "--log-format");
         self.machine.settings(process)?.effective(false)
@@ -259,7 +259,7 @@ impl Check {
     /// # Errors
     ///
     /// As [`Run::effective`].
-    pub fn wish(self) -> Result<Wish, Error> {
+    pub fn wish(self) -> Result<Wish, SettingsError> {
         let from_file = self.machine.file.config.is_some();
         let mut settings = self.machine.settings(ProcessSettings::default())?;
         let files = settings.machine.kernel.is_some() || settings.machine.firmware.is_some();

@@ -15,7 +15,7 @@ use seccompiler::BpfProgram;
 use thiserror::Error;
 use tracing::{debug, info};
 
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::standard_error;
 use crate::sys::confinement as system;
 use crate::sys::signal;

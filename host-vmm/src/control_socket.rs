@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error};
 
 use crate::confinement::Kind;
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::life::{Asked, Life, Peer};
 use crate::sys::{socket, terminal};
 use crate::worker::{Interest, Sources, Worker};

@@ -7,8 +7,9 @@ use thiserror::Error;
 use vm_fdt::FdtWriter;
 
 use crate::configuration::Configuration;
-use crate::layout::{Device, GIC_DISTRIBUTOR, Layout, Range, SERIAL, Spi, cpu_affinity};
-use crate::load::DEVICE_TREE_BYTES;
+use crate::layout::{
+    DEVICE_TREE_BYTES, Device, GIC_DISTRIBUTOR, Layout, Range, SERIAL, Spi, cpu_affinity,
+};
 
 /// Longest command line that arm64 kernels take, with the zero byte behind it.
 pub const MAX_COMMAND_LINE_BYTES: usize = 2048;

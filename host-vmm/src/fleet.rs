@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::client::{self, ClientError};
 use crate::configuration::{MachineName, MemorySize};
 use crate::control_socket::Status;
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::life::Moving;
 use crate::run_directory::{self, RunDirectoryError};
 use crate::standard_error;

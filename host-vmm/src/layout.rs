@@ -19,6 +19,8 @@ use crate::configuration::{CpuCount, MemorySize};
 
 /// Granularity of RAM: what one entry of a level 2 table maps.
 pub const BLOCK_BYTES: u64 = 2 << 20;
+/// What is kept for the device tree. Linux maps no more than that.
+pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
 /// Granularity of what is loaded.
 pub const PAGE_BYTES: u64 = 4096;
 /// Most RAM that a machine has. Its measurement as a Realm takes one hash for each 2 MiB.

@@ -10,6 +10,7 @@ pub mod control_socket;
 pub mod device_tree;
 pub mod devices;
 pub mod error;
+pub mod exit;
 pub mod fleet;
 pub mod layout;
 pub mod life;

@@ -16,7 +16,7 @@ use crate::configuration::{Configuration, MachineName, MemorySize};
 use crate::devices::lock;
 use crate::devices::virtio::VirtioMmio;
 use crate::devices::virtio::balloon::Balloon;
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::machine::control::Control;
 use crate::machine::{MachineError, Operator};
 use crate::notify::Notifier;

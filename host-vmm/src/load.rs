@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use crate::configuration::{Configuration, Program};
 use crate::device_tree::{self, DeviceTreeError, Seeds};
-use crate::layout::{BLOCK_BYTES, Layout, PAGE_BYTES, Range};
+use crate::layout::{BLOCK_BYTES, DEVICE_TREE_BYTES, Layout, PAGE_BYTES, Range};
 
 pub mod image;
 mod source;
@@ -31,8 +31,6 @@ mod source;
 use image::{Image, ImageError, MAX_IMAGE_BYTES};
 use source::Source;
 
-/// What is kept for the device tree. Linux maps no more than that.
-pub const DEVICE_TREE_BYTES: u64 = BLOCK_BYTES;
 /// What is kept behind firmware, of which nothing says how much memory it takes.
 pub const FIRMWARE_BESIDES_BYTES: u64 = BLOCK_BYTES;
 /// Most bytes of an initial RAM disk.

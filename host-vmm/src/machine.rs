@@ -12,7 +12,7 @@ use crate::configuration::{Configuration, TapSource};
 use crate::confinement::ConfinementError;
 use crate::devices::bus::Overlap;
 use crate::devices::virtio::vsock::ListenerError;
-use crate::error::Ending;
+use crate::exit::Ending;
 use crate::life::{Life, Phase};
 use crate::load::Prepared;
 use crate::sys::signal::Endings;

@@ -16,7 +16,8 @@ use host_vmm::command_line::{
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
 use host_vmm::confinement::{self, Kind};
-use host_vmm::error::{Ending, Error, Exit};
+use host_vmm::error::Error;
+use host_vmm::exit::{Ending, Exit};
 use host_vmm::fleet::{self, Stopping};
 use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
                 }
                 Err(error) => {
                     messages::initialize("info", json);
-                    Err(error)
+                    Err(error.into())
                 }
             }
         }

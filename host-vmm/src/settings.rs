@@ -17,11 +17,13 @@ use crate::configuration::{
 use crate::confinement::{Sandbox, Seccomp};
 
 mod effective;
+mod error;
 pub mod file;
 mod personalization;
 pub mod report;
 
 pub use effective::{Effective, ProcessOptions};
+pub use error::{OptionError, SettingsError};
 pub use personalization::PersonalizationSource;
 
 /// Where a value comes from.

@@ -21,7 +21,7 @@ fn configuration(line: &[&str]) -> Configuration {
     parse(line).unwrap().effective().unwrap().configuration
 }
 
-fn refused(line: &[&str]) -> Error {
+fn refused(line: &[&str]) -> SettingsError {
     parse(line).unwrap().effective().unwrap_err()
 }
 
@@ -119,7 +119,7 @@ fn the_terminal_goes_to_one_console_and_the_kernel_speaks_there() {
     let error = refused(&["--virtio-console", "terminal", "--serial", "terminal"]);
     assert!(matches!(
         error,
-        Error::Configuration(ConfigurationError::OneTerminal)
+        SettingsError::Configuration(ConfigurationError::OneTerminal)
     ));
 }
 
@@ -196,7 +196,7 @@ fn there_are_as_many_devices_as_slots() {
     configuration(&disks(31));
     assert!(matches!(
         refused(&disks(32)),
-        Error::Configuration(ConfigurationError::TooManyDevices)
+        SettingsError::Configuration(ConfigurationError::TooManyDevices)
     ));
 }
 
@@ -226,12 +226,18 @@ fn network_interfaces() {
     assert!(machine.rng.is_some());
     for end in ["tap=a", "fd=3"] {
         let error = refused(&["--net", end, "--net", "tap=b", "--net", end]);
-        let error = matches!(error, Error::Configuration(ConfigurationError::TapTwice));
+        let error = matches!(
+            error,
+            SettingsError::Configuration(ConfigurationError::TapTwice)
+        );
         assert!(error, "{end}");
     }
     for other in ["cid=3,socket=b", "cid=4,socket=a"] {
         let error = refused(&["--vsock", "cid=3,socket=a", "--vsock", other]);
-        let error = matches!(error, Error::Configuration(ConfigurationError::VsockTwice));
+        let error = matches!(
+            error,
+            SettingsError::Configuration(ConfigurationError::VsockTwice)
+        );
         assert!(error, "{other}");
     }
 }

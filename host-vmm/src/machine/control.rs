@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::MachineError;
 use crate::devices::lock;
-use crate::error::Ending;
+use crate::exit::Ending;
 use crate::vcpu::Ended;
 
 /// Between a machine and its threads.

@@ -16,7 +16,7 @@ use crate::backend::{Start, Vcpu, VirtualMachine};
 use crate::configuration::Configuration;
 use crate::confinement::{self, Kind};
 use crate::devices::Complaints;
-use crate::error::Ending;
+use crate::exit::Ending;
 use crate::layout::Layout;
 use crate::life::audit::Event;
 use crate::life::{Asked, Life, Phase};

@@ -15,7 +15,7 @@ use crate::backend::kvm::Flavour;
 use crate::backend::{Start, VirtualMachine, Visibility};
 use crate::configuration::{ConsoleEnd, Disk};
 use crate::devices::lock;
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::layout::{Range, Spi};
 use crate::life::Asked;
 use crate::life::audit::AuditLog;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use super::error::{OptionError, SettingsError};
 use super::report::{Report, Show};
 use super::{
     BlockSettings, ConsoleSettings, DeviceSettings, LogFormat, NetSettings, Origin,
@@ -15,7 +16,6 @@ use crate::configuration::{
     VIRTIO_CONSOLE_COMMAND_LINE, Vsock,
 };
 use crate::confinement::{self, Sandbox, Seccomp};
-use crate::error::{Error, OptionError};
 
 /// How a process runs a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,7 +49,7 @@ impl Settings {
     /// # Errors
     ///
     /// For a value that cannot be used, and for values that do not go together.
-    pub fn effective(self, realm: bool) -> Result<Effective, Error> {
+    pub fn effective(self, realm: bool) -> Result<Effective, SettingsError> {
         let mut report = Report::default();
         let Self {
             machine,
@@ -112,7 +112,7 @@ impl Settings {
         devices.effective(&mut report, &mut configuration);
         process.confinement.network = !configuration.nets.is_empty();
         if process.confinement.sandbox == Sandbox::Namespaces && !configuration.vsocks.is_empty() {
-            return Err(Error::Option {
+            return Err(SettingsError::Option {
                 option: "--sandbox namespaces".to_owned(),
                 error: OptionError::NotWithVsock,
             });
@@ -130,16 +130,16 @@ impl Settings {
 fn program(
     kernel: Option<Setting<PathBuf>>,
     firmware: Option<Setting<PathBuf>>,
-) -> Result<(Program, Setting<PathBuf>), Error> {
+) -> Result<(Program, Setting<PathBuf>), SettingsError> {
     let is_flag = |setting: &Setting<PathBuf>| matches!(setting.origin, Origin::Flag(_));
     match (kernel, firmware) {
-        (None, None) => Err(Error::NoKernel),
+        (None, None) => Err(SettingsError::NoKernel),
         (Some(kernel), None) => Ok((Program::Kernel, kernel)),
         (None, Some(firmware)) => Ok((Program::Firmware, firmware)),
         (Some(kernel), Some(firmware)) => match (is_flag(&kernel), is_flag(&firmware)) {
             (true, false) => Ok((Program::Kernel, kernel)),
             (false, true) => Ok((Program::Firmware, firmware)),
-            (true, true) | (false, false) => Err(Error::Option {
+            (true, true) | (false, false) => Err(SettingsError::Option {
                 option: firmware.origin.place("firmware"),
                 error: OptionError::KernelOrFirmware,
             }),
@@ -147,7 +147,7 @@ fn program(
     }
 }
 
-fn check_backend(backend: Option<&Setting<Backend>>, realm: bool) -> Result<(), Error> {
+fn check_backend(backend: Option<&Setting<Backend>>, realm: bool) -> Result<(), SettingsError> {
     let Some(backend) = backend else {
         return Ok(());
     };
@@ -160,15 +160,15 @@ fn check_backend(backend: Option<&Setting<Backend>>, realm: bool) -> Result<(), 
     };
     let place = backend.origin.place("backend");
     let option = format!("{place} {}", backend.value.shown());
-    Err(Error::Option { option, error })
+    Err(SettingsError::Option { option, error })
 }
 
 impl ProcessSettings {
-    fn effective(self, report: &mut Report) -> Result<ProcessOptions, Error> {
+    fn effective(self, report: &mut Report) -> Result<ProcessOptions, SettingsError> {
         if let Some(log) = &self.log
             && let Err(error) = EnvFilter::try_new(&log.value)
         {
-            return Err(Error::Option {
+            return Err(SettingsError::Option {
                 option: log.origin.place("log"),
                 error: OptionError::Filter(error.to_string()),
             });
@@ -194,7 +194,7 @@ impl ProcessSettings {
 impl RealmSettings {
     /// Nothing of it may have been asked for on the command line, because this is no Realm. What a
     /// file says is for when it is one.
-    fn refuse(&self) -> Result<(), Error> {
+    fn refuse(&self) -> Result<(), SettingsError> {
         fn origin<T>(setting: Option<&Setting<T>>) -> Option<&Origin> {
             setting.map(|setting| &setting.origin)
         }
@@ -214,7 +214,7 @@ impl RealmSettings {
                 Origin::Default | Origin::Environment(_) | Origin::File { .. } => None,
             });
         match flags.into_iter().next() {
-            Some(option) => Err(Error::Option {
+            Some(option) => Err(SettingsError::Option {
                 option: option.to_owned(),
                 error: OptionError::OnlyForRealms,
             }),
@@ -222,16 +222,19 @@ impl RealmSettings {
         }
     }
 
-    fn effective(self, report: &mut Report) -> Result<RealmOptions, Error> {
+    fn effective(self, report: &mut Report) -> Result<RealmOptions, SettingsError> {
         let least = RealmOptions::default();
         let hash_algorithm = report.or("hash", self.hash, HashAlgorithm::default);
         let value = self.personalization_value.as_ref();
         let value = value.map(|setting| {
             let place = || setting.origin.place("realm.personalization-value");
-            setting.value.value().map_err(|error| Error::Option {
-                option: place(),
-                error,
-            })
+            setting
+                .value
+                .value()
+                .map_err(|error| SettingsError::Option {
+                    option: place(),
+                    error,
+                })
         });
         let personalization_value = value.transpose()?.unwrap_or_default();
         report.option("personalization-value", self.personalization_value);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use attestation_token::encoding;
 
+use super::error::OptionError;
 use crate::configuration::{PERSONALIZATION_BYTES, PersonalizationValue};
-use crate::error::OptionError;
 
 /// A personalization value as people write it: text, hexadecimal with 0x, or @FILE.
 #[derive(Clone, PartialEq, Eq, Debug)]
