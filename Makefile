@@ -126,6 +126,10 @@ fleet: host-image payloads ## Start and end 500 Realms in a row, and run ten at 
 	@$(emulator) soak --smp $(SMP) --memory 16G --label fleet --realm-memory 0 --launches 0 --kills 0 --races 0 \
 	    --pressure 0 --hotplugs 0 --hostile 0 --starts 500 --crowd 10
 
+.PHONY: overhead
+overhead: load-image payloads ## What it costs to be a Realm, in instructions and time (also in target/overhead.json; OVERHEAD='--rounds 5')
+	@$(emulator) overhead --smp $(SMP) --memory $(HOST_MEMORY) $(OVERHEAD)
+
 .PHONY: bench
 bench: payloads ## Instructions per call (also in target/bench.json), and tokens verified in a second
 	@$(emulator) bench --memory $(MEMORY)
@@ -174,6 +178,13 @@ host-image: guest-image setup-module ## Build the host's system, with module, VM
 	@release=$$(cat target/setup/guest/release) && \
 	    tools/build-module.sh "$(build_folder)" target/module "$$release" && \
 	    $(emulator) host-image --module "target/module/$$release/realm.ko"
+
+.PHONY: load-image
+load-image: guest-image setup-module ## Build the same host with what loads its guests (fio, iperf3): target/load
+	@tools/setup.sh --with-load
+	@release=$$(cat target/setup/guest/release) && \
+	    tools/build-module.sh "$(build_folder)" target/module "$$release" && \
+	    $(emulator) host-image --module "target/module/$$release/realm.ko" --load target/setup/load --out target/load
 
 .PHONY: payloads
 payloads: image ## Build the EL3 monitor and the test programs

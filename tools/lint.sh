@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit
 host_packages=(--workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod)
 bare_metal_packages=(rmm-image el3-monitor ns-host el3-probe realm-kmod)
 # What runs on Linux hosts and in Linux guests, as it is built for them.
-linux_packages=(host-vmm hostile-vmm realm-kit stream-end)
+linux_packages=(host-vmm hostile-vmm realm-kit stream-end workload)
 locked=()
 [ -z "${CI-}" ] || locked=(--locked)
 passed=0

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Prepares a fresh Debian 12 for building and testing. Safe to repeat; a second run needs no network.
 #
-# usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd]
+# usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd] [--with-load]
 #
 #   --without-linux    no Linux kernel for host and guest
 #   --without-module   nothing that the Realm kernel module is built with
 #   --with-kernels     every kernel that the module is built for, to boot them as hosts (140 MB)
 #   --with-systemd     a small Debian with systemd, to try the packages in (40 MB; installs cpio and kmod)
+#   --with-load        fio and iperf3 with their libraries, to run in guests (45 MB)
 #
 # Installs packages only where something is missing: qemu-system-arm (from Debian's backports),
 # device-tree-compiler, gcc where there is no C linker, gcc-aarch64-linux-gnu for the module, fiptool for
@@ -42,19 +43,23 @@ SETUP="$ROOT/target/setup"
 . "$TOOLS/setup/kernels.sh"
 # shellcheck source=tools/setup/systemd.sh
 . "$TOOLS/setup/systemd.sh"
+# shellcheck source=tools/setup/load.sh
+. "$TOOLS/setup/load.sh"
 
 WITH_LINUX=yes
 WITH_MODULE=yes
 WITH_KERNELS=
 WITH_SYSTEMD=
+WITH_LOAD=
 for option in "$@"; do
     case "$option" in
     --without-linux) WITH_LINUX= ;;
     --without-module) WITH_MODULE= ;;
     --with-kernels) WITH_KERNELS=yes ;;
     --with-systemd) WITH_SYSTEMD=yes ;;
+    --with-load) WITH_LOAD=yes ;;
     *)
-        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd])" >&2
+        echo "setup: unknown option '$option' (usage: tools/setup.sh [--without-linux] [--without-module] [--with-kernels] [--with-systemd] [--with-load])" >&2
         exit 2
         ;;
     esac
@@ -89,6 +94,7 @@ linux_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR
 headers_stamp="${CLOISTER_KERNEL_VERSION:-$KERNEL_PACKAGE_VERSION} $KERNEL_FLAVOUR ${MODULE_KERNELS[*]}"
 guest_stamp="$linux_stamp: $GUEST_MODULES"
 kernels_stamp="${MODULE_KERNELS[*]}"
+load_stamp="$FIO_PACKAGE_VERSION $IPERF_PACKAGE_VERSION"
 
 # The steps that are not done, as "NAME FUNCTION TITLE".
 todo=()
@@ -114,6 +120,8 @@ fi
     todo+=("kernels setup_kernels Kernels that the module is built for, as hosts")
 [ -z "$WITH_SYSTEMD" ] || is_done systemd "${SYSTEMD_PACKAGES[*]}" "$SETUP/systemd/lib/systemd/systemd" ||
     todo+=("systemd setup_systemd A small Debian with systemd")
+[ -z "$WITH_LOAD" ] || is_done load "$load_stamp" "$SETUP/load/usr/bin/fio" "$SETUP/load/usr/bin/iperf3" ||
+    todo+=("load setup_load fio $FIO_PACKAGE_VERSION and iperf3 $IPERF_PACKAGE_VERSION for guests")
 
 STEPS=${#todo[@]}
 for entry in "${todo[@]}"; do
@@ -131,6 +139,7 @@ for entry in "${todo[@]}"; do
     dkms) stamp="$DKMS_PACKAGE_VERSION" ;;
     kernels) stamp="$kernels_stamp" ;;
     systemd) stamp="${SYSTEMD_PACKAGES[*]}" ;;
+    load) stamp="$load_stamp" ;;
     esac
     mark_done "$name" "$stamp"
 done

@@ -24,6 +24,10 @@ KERNEL_PACKAGE_VERSION='7.3.4-1~bpo13+1'
 KERNEL_FLAVOUR=cloud-arm64
 BUSYBOX_PACKAGE_VERSION='1:1.35.0-4+deb12u1+b1'
 
+# What loads a guest's disk and network (make overhead, make test-load).
+FIO_PACKAGE_VERSION='3.33-3'
+IPERF_PACKAGE_VERSION='3.12-1+deb12u2'
+
 # The Realm kernel module is built with Debian's cross compiler for these kernels, as "RELEASE VERSION",
 # and for the one of the boot test if that is another.
 CROSS_COMPILE=aarch64-linux-gnu-

@@ -25,8 +25,22 @@ Examples:
   emulator boot-matrix --only 'dram/*'
   emulator bench --json
   emulator linux --interactive
+  emulator overhead --rounds 5
   emulator kernels 6.12.95+deb12-arm64
   emulator soak --kills 20 --launches 0 --hostile 60";
+
+const OVERHEAD_HELP: &str = "\
+A mark (!) behind a ratio says that it is above its goal; docs/overhead.md says where the cost is.
+
+Exit codes:
+  0  everything was measured, whatever the figures are
+  1  a guest did not do what it was asked to
+  2  wrong use: an unknown option, a missing file, no emulator
+
+Examples:
+  emulator overhead
+  emulator overhead --rounds 5 --json
+  emulator overhead --rounds 0          instructions alone, which are the same each time";
 
 /// Starts the emulator, follows the report of a payload, and says how it ended.
 #[derive(Debug, Parser)]
@@ -65,6 +79,10 @@ pub(crate) enum Command {
     /// Use a stock Debian kernel as host long and roughly: many launches, VMMs that are killed, no memory,
     /// CPUs that go, a VMM that means harm.
     Soak(SoakArgs),
+    /// Compare the same guest as an ordinary machine and as a Realm, in instructions of the whole machine and in
+    /// time on the wall.
+    #[command(after_help = OVERHEAD_HELP)]
+    Overhead(OverheadArgs),
     /// Boot several stock Debian kernels as hosts, one after the other, and run a Realm on each.
     Kernels(KernelsArgs),
     /// Boot a Linux kernel as normal world, to a shell.
@@ -272,6 +290,27 @@ pub(crate) struct SoakArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OverheadArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Folder of the host's Image and initrd, with what loads its guests.
+    #[arg(long, default_value = "target/load")]
+    pub(crate) host: PathBuf,
+    /// Rounds by the clock on the wall, in each of which an ordinary machine and a Realm take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) rounds: u32,
+    /// Leave out the machine whose clock counts instructions.
+    #[arg(long)]
+    pub(crate) no_instructions: bool,
+    /// Where the figures go, as JSON.
+    #[arg(long, default_value = "target/overhead.json")]
+    pub(crate) out: PathBuf,
+    /// Print the figures as JSON on standard output instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -445,6 +484,15 @@ pub(crate) struct HostImageArgs {
     /// That kernel's module for tap interfaces.
     #[arg(long, default_value = "target/setup/guest/modules/tun.ko")]
     pub(crate) tun: PathBuf,
+    /// Folder of an unpacked system with fio and iperf3: the host gets these, to load its guests with.
+    #[arg(long)]
+    pub(crate) load: Option<PathBuf>,
+    /// Work for guests, to see what it costs.
+    #[arg(long, default_value = "target/linux/workload")]
+    pub(crate) workload: PathBuf,
+    /// What loads guests, a shell script.
+    #[arg(long, default_value = "tests/linux/host-load")]
+    pub(crate) host_load: PathBuf,
     #[command(flatten)]
     pub(crate) parts: HostPartsArgs,
     /// Where Image and initrd go.

@@ -1,6 +1,7 @@
 //! What the subcommands do.
 
 mod hosting;
+mod overhead;
 
 use std::io;
 use std::time::Instant;
@@ -81,6 +82,7 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
         Command::Realms(args) => hosting::realms(&args),
+        Command::Overhead(args) => overhead::overhead(&args),
         Command::Kernels(args) => hosting::kernels(&args),
         Command::Soak(args) => hosting::soak(&args),
         Command::Linux(args) if args.interactive => linux_interactive(&args),

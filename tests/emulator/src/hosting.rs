@@ -6,6 +6,7 @@ mod devices;
 mod guest;
 mod kernels;
 mod launch;
+mod overhead;
 mod refusals;
 mod rmm;
 mod show;
@@ -23,6 +24,7 @@ use crate::token;
 pub(crate) use checks::{check, exists, number_of};
 pub(crate) use guest::Guest;
 pub(crate) use kernels::{CHECKS as CHECKS_OF_KERNEL, check as check_kernel, skip as skip_kernel};
+pub(crate) use overhead::{Kind, Overhead, Round, measure};
 pub(crate) use refusals::{CHECKS_WITHOUT_RMM, RealmWorld, check_without_rmm};
 pub(crate) use show::Screen;
 pub(crate) use soak::{Amounts, PROGRAM as SOAK_PROGRAM, SPEAKER as SOAK_SPEAKER, soak};
@@ -96,10 +98,10 @@ impl<'a> Host<'a> {
         self.end(&started, COMMAND_LIMIT)
     }
 
-    /// Runs a command that may take so long and must not fail.
-    pub(crate) fn within(&mut self, text: &str, limit: Duration) -> Result<(), String> {
+    /// Runs a command that may take so long and must not fail, and returns what it printed.
+    pub(crate) fn within(&mut self, text: &str, limit: Duration) -> Result<Vec<String>, String> {
         let started = self.start(text)?;
-        self.end(&started, limit)?.success().map(drop)
+        self.end(&started, limit)?.success()
     }
 
     /// Runs a command that runs guests.

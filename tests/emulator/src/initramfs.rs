@@ -14,13 +14,18 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
+    /// An archive with nothing in it.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            bytes: Vec::new(),
+            inode: 0,
+        }
+    }
+
     /// An archive with what every system of ours begins with: the folders that its first program
     /// mounts on, a console, a static busybox, and the first program itself.
     pub(crate) fn new(busybox: &[u8], init: &[u8]) -> io::Result<Self> {
-        let mut archive = Self {
-            bytes: Vec::new(),
-            inode: 0,
-        };
+        let mut archive = Self::empty();
         for folder in ["bin", "dev", "proc", "sys"] {
             archive.folder(folder)?;
         }

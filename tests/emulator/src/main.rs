@@ -11,6 +11,7 @@ mod evidence;
 mod hosting;
 mod initramfs;
 mod keys;
+mod libraries;
 mod linux;
 mod log;
 mod machine;

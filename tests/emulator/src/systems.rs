@@ -1,6 +1,8 @@
 //! The Linux systems of host and guest: kernel and initial RAM disk of each, made of Debian's
 //! packages and of what is built here.
 
+mod load;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,9 @@ use attestation_token::crypto::hash;
 use crate::atomic::{self, FileError};
 use crate::hosting::SOAK_PROGRAM;
 use crate::initramfs::Archive;
+use crate::libraries::LibrariesError;
 use crate::modules::{self, ModulesError};
+pub(crate) use load::{HOST_LOAD, LoadParts};
 
 /// What the guest loads: its transport of devices, its disk, evidence.
 const GUEST_MODULES: &[&str] = &["virtio_mmio", "virtio_blk", "arm-cca-guest"];
@@ -43,6 +47,8 @@ pub(crate) enum SystemError {
     File(#[from] FileError),
     #[error(transparent)]
     Modules(#[from] ModulesError),
+    #[error(transparent)]
+    Libraries(#[from] LibrariesError),
     #[error("cannot build the initial RAM disk: {0}")]
     InitialRamDisk(#[from] io::Error),
 }
@@ -110,6 +116,8 @@ pub(crate) struct HostParts<'a> {
     pub(crate) soak: &'a Path,
     pub(crate) hostile_vmm: &'a Path,
     pub(crate) stream_end: &'a Path,
+    /// What it loads its guests with, where that is wanted.
+    pub(crate) load: Option<LoadParts<'a>>,
     /// What it runs.
     pub(crate) guest: &'a System,
 }
@@ -137,6 +145,9 @@ pub(crate) fn build_host(parts: &HostParts<'_>, folder: &Path) -> Result<(), Sys
         SOAK_PROGRAM.trim_start_matches('/'),
         &atomic::read(parts.soak)?,
     )?;
+    if let Some(parts) = &parts.load {
+        load::add_to_host(&mut archive, parts)?;
+    }
     let system = System::in_folder(folder);
     atomic::write(&system.initrd, &archive.finish()?)?;
     atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
@@ -291,6 +302,7 @@ mod tests {
             hostile_vmm: &path("hostile-vmm"),
             stream_end: &path("stream-end"),
             tun: Some(&path("tun")),
+            load: None,
             guest: &guest,
         };
         build_host(&parts, &path("host")).unwrap();

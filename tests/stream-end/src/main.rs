@@ -13,6 +13,7 @@ const USAGE: &str = "usage: stream-end END
 
   vsock:PORT           connects to a port of the host, in a guest
   vsock-listen:PORT    waits for one connection to a port of the guest, in a guest
+  unix:PATH            connects to a Unix socket
   unix-listen:PATH     waits for one connection at a Unix socket
   guest:PORT:PATH      connects to a port of the guest, by the socket that its VMM was given
 
@@ -73,6 +74,7 @@ fn run(end: &str) -> io::Result<bool> {
             let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, port)?;
             exchange(&listener.accept()?.0)?;
         }
+        ("unix", _) => exchange(&UnixStream::connect(place)?)?,
         ("unix-listen", _) => exchange(&UnixListener::bind(place)?.accept()?.0)?,
         ("guest", _) => {
             let Some((port, path)) = place.split_once(':') else {

@@ -29,10 +29,12 @@ const SECTOR_BYTES: u64 = 512;
 /// Type, reserved word and sector in front of each request.
 const HEADER_BYTES: usize = 16;
 const QUEUE_SIZE: u16 = 256;
-/// Buffers of one request: the queue has to hold them with header and status.
-const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
-/// Bytes of one buffer.
-const MAX_SEGMENT_BYTES: u32 = 128 << 10;
+/// Buffers of one request. A Realm's kernel copies all of a request into memory that it shares; for one that is
+/// larger than all of that memory it waits for ever. Kernels from 6.16 on make requests of 4 MiB if they may. These are
+/// 768 KiB, which fit into the least that Debian's kernels take, 1 MiB, beside the queues of some devices.
+const MAX_SEGMENTS: u32 = 12;
+/// Bytes of one buffer: no less than a page, which can have so many.
+const MAX_SEGMENT_BYTES: u32 = 64 << 10;
 /// Bytes of one request, so that a driver that breaks these rules does not keep the device busy.
 const MAX_REQUEST_BYTES: usize = MAX_SEGMENTS as usize * MAX_SEGMENT_BYTES as usize;
 /// What is copied at once.

@@ -18,7 +18,7 @@ use crate::owner::Owner;
 use crate::session::{Emulator as _, Session};
 use crate::show::{Followed, Terminal};
 use crate::suite::{Limits, Observer, Report};
-use crate::systems::{self, GuestParts, HostParts, System};
+use crate::systems::{self, GuestParts, HostParts, LoadParts, System};
 
 /// Puts the guest together.
 pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError> {
@@ -37,7 +37,19 @@ pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError>
 /// Puts the host together.
 pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
     let tun = Some(args.tun.as_path());
-    build_host(&args.parts, &args.kernel, &args.module, tun, &args.out)?;
+    let load = args.load.as_deref().map(|system| LoadParts {
+        system,
+        workload: &args.workload,
+        script: &args.host_load,
+    });
+    build_host(
+        &args.parts,
+        &args.kernel,
+        &args.module,
+        tun,
+        load,
+        &args.out,
+    )?;
     Ok(Status::Good)
 }
 
@@ -47,6 +59,7 @@ fn build_host(
     kernel: &Path,
     module: &Path,
     tun: Option<&Path>,
+    load: Option<LoadParts<'_>>,
     out: &Path,
 ) -> Result<(), CommandError> {
     let parts = HostParts {
@@ -59,6 +72,7 @@ fn build_host(
         soak: &parts.soak,
         hostile_vmm: &parts.hostile_vmm,
         stream_end: &parts.stream_end,
+        load,
         guest: &System::in_folder(&parts.guest),
     };
     Ok(systems::build_host(&parts, out)?)
@@ -210,7 +224,7 @@ pub(super) fn kernels(args: &KernelsArgs) -> Result<Status, CommandError> {
             hosting::skip_kernel(release, &mut bench.report, &mut bench.terminal);
             continue;
         }
-        build_host(&args.parts, &kernel, &module, None, &folder)?;
+        build_host(&args.parts, &kernel, &module, None, None, &folder)?;
         let host = System::in_folder(&folder);
         let machine = Machine {
             normal_world: host.kernel,

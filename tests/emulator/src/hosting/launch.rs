@@ -36,6 +36,16 @@ impl Launch {
         }
         Ok(Self(phases))
     }
+
+    /// Phases with their milliseconds.
+    pub(crate) fn phases(&self) -> &[(&'static str, u64)] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(phases: &[(&'static str, u64)]) -> Self {
+        Self(phases.to_vec())
+    }
 }
 
 impl fmt::Display for Launch {

@@ -82,6 +82,7 @@ pub(crate) fn soak(
         run.check(name, |host| {
             let limit = AROUND + each * amount;
             host.within(&format!("{PROGRAM} {name} {amount}"), limit)
+                .map(drop)
         });
     }
     run.check("no-complaints", no_complaints);
