@@ -94,6 +94,10 @@ test-kernels: setup ## Run a Realm on every kernel that the module is built for 
 test-deb: setup-module ## Test the Debian packages: contents, installation, DKMS, unit
 	@tools/test.sh deb
 
+.PHONY: test-load
+test-load: setup ## Network and disk of guests under load, as ordinary VM and as Realm: nothing is changed (10 minutes)
+	@tools/test.sh load
+
 .PHONY: test-unit
 test-unit: host-image payloads deb ## Run a Realm as a service of a Debian host with systemd, from the packages (3 minutes; root)
 	@tools/setup.sh --with-systemd

@@ -45,7 +45,7 @@ library=(-p attestation-token --no-default-features --features "rustcrypto,corim
 check library-bare-metal tools/bare-metal-cargo.sh clippy --quiet "${library[@]}" -- -D warnings
 check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${library[@]}" -- -D warnings
 check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh fvp-scripts/*.sh fvp-scripts/tests/* \
-    tests/linux/init tests/linux/*-init tests/linux/host-soak tests/linux/unit-report deploy/debian/*.p* \
+    tests/linux/init tests/linux/*-init tests/linux/host-soak tests/linux/*-load tests/linux/unit-report deploy/debian/*.p* \
     host-vmm/fuzz/run.sh .ci/run
 if [ "${1-}" = --code ]; then
     :

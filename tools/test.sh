@@ -5,8 +5,8 @@
 #
 # Parts: host lint probe boot-matrix ns-host-1-cpu ns-host-2-cpus ns-host-4-cpus ns-host-8-gib
 #        ns-host-64-gib stress parked evidence linux realm-linux fvp deb reproducible; `qemu` stands for
-#        those from probe to evidence and `gigabyte`. Long, and not in `all`: kernels boot-matrix-all
-#        ns-host-64-cpus gigabyte.
+#        those from probe to evidence and `gigabyte`. Long, and not in `all`: kernels load
+#        boot-matrix-all ns-host-64-cpus gigabyte.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -139,6 +139,11 @@ part_realm-linux() {
         true
 }
 
+# Their network and disk under load, as Realms and as ordinary machines.
+part_load() {
+    "$emulator" load --smp 2 --memory 3G --label load --record "$results/load.json" || true
+}
+
 # Kernels as hosts: those of KERNELS='RELEASE ...', or all that the module is built for but for the small
 # flavours, one of which is the host of the other parts.
 kernel_releases() {
@@ -233,7 +238,7 @@ for part in "$@"; do
     case "$part" in
     all) parts+=(host lint "${qemu_parts[@]}" linux realm-linux fvp deb reproducible) ;;
     qemu) parts+=("${qemu_parts[@]}" gigabyte) ;;
-    host | lint | probe | boot-matrix* | ns-host-* | stress | parked | evidence | gigabyte | linux | realm-linux | kernels | fvp | deb | reproducible)
+    host | lint | probe | boot-matrix* | ns-host-* | stress | parked | evidence | gigabyte | linux | realm-linux | kernels | load | fvp | deb | reproducible)
         declare -F "part_$part" >/dev/null || { echo "test: no part '$part' (see the top of tools/test.sh)" >&2; exit 2; }
         parts+=("$part")
         ;;
@@ -255,10 +260,13 @@ echo "== build =="
 built=yes
 make emulator
 case " ${parts[*]} " in
-*" probe "* | *" boot-matrix"* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" gigabyte "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" fvp "*) make payloads || built= ;;
+*" probe "* | *" boot-matrix"* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" gigabyte "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" load "* | *" fvp "*) make payloads || built= ;;
 esac
 case " ${parts[*]} " in
 *" realm-linux "*) make host-image || built= ;;
+esac
+case " ${parts[*]} " in
+*" load "*) make load-image || built= ;;
 esac
 case " ${parts[*]} " in
 *" kernels "*) make guest-image module KERNELS="$(kernel_releases | paste -sd ' ')" &&
@@ -273,7 +281,7 @@ for part in "${parts[@]}"; do
     echo "== $number/${#parts[@]} $part =="
     SECONDS=0
     case "$part" in
-    probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | fvp | deb)
+    probe | boot-matrix* | ns-host-* | stress | parked | evidence | linux | realm-linux | kernels | load | fvp | deb)
         # What an earlier build left must not be tested in the place of one that failed.
         if [ -z "$built" ]; then
             echo "  FAILED: the images or packages could not be built"

@@ -29,8 +29,10 @@ setup_load() {
     for file in "$SETUP"/downloads/*.deb; do
         quietly unpack-load dpkg -x "$file" "$new" || fail "cannot unpack $file"
     done
-    rm -rf "$SETUP/downloads" "$new"/usr/share "$new"/usr/lib/*/gconv
-    [ -x "$new/usr/bin/fio" ] && [ -x "$new/usr/bin/iperf3" ] || fail "there is no fio or iperf3 in what was unpacked"
+    rm -rf "$SETUP/downloads" "${new:?}"/usr/share "$new"/usr/lib/*/gconv
+    for file in fio iperf3; do
+        [ -x "$new/usr/bin/$file" ] || fail "there is no $file in what was unpacked"
+    done
     rm -rf "$SETUP/load"
     mv "$new" "$SETUP/load"
 }

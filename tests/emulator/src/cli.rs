@@ -25,9 +25,20 @@ Examples:
   emulator boot-matrix --only 'dram/*'
   emulator bench --json
   emulator linux --interactive
+  emulator load --seconds 60
   emulator overhead --rounds 5
   emulator kernels 6.12.95+deb12-arm64
   emulator soak --kills 20 --launches 0 --hostile 60";
+
+const LOAD_HELP: &str = "\
+Exit codes:
+  0  everything arrived and was read as it was sent and written
+  1  it was not, or a guest did not do what it was asked to
+  2  wrong use: an unknown option, a missing file, no emulator
+
+Examples:
+  emulator load
+  emulator load --seconds 60 --memory 4G";
 
 const OVERHEAD_HELP: &str = "\
 A mark (!) behind a ratio says that it is above its goal; docs/overhead.md says where the cost is.
@@ -79,6 +90,10 @@ pub(crate) enum Command {
     /// Use a stock Debian kernel as host long and roughly: many launches, VMMs that are killed, no memory,
     /// CPUs that go, a VMM that means harm.
     Soak(SoakArgs),
+    /// Put guests under load, network both ways and disk, as an ordinary machine and as a Realm, and see that nothing
+    /// is changed on its way.
+    #[command(after_help = LOAD_HELP)]
+    Load(LoadArgs),
     /// Compare the same guest as an ordinary machine and as a Realm, in instructions of the whole machine and in
     /// time on the wall.
     #[command(after_help = OVERHEAD_HELP)]
@@ -290,6 +305,24 @@ pub(crate) struct SoakArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Folder of the host's Image and initrd, with what loads its guests.
+    #[arg(long, default_value = "target/load")]
+    pub(crate) host: PathBuf,
+    /// Seconds in which a guest sends and receives; it does so twice.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// Name of this run, for its logs and for the summary.
+    #[arg(long, default_value = "load")]
+    pub(crate) label: String,
+    /// Keep the count in this file, for 'emulator summary'.
+    #[arg(long)]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct OverheadArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -493,6 +526,9 @@ pub(crate) struct HostImageArgs {
     /// What loads guests, a shell script.
     #[arg(long, default_value = "tests/linux/host-load")]
     pub(crate) host_load: PathBuf,
+    /// What they do then, a shell script.
+    #[arg(long, default_value = "tests/linux/guest-load")]
+    pub(crate) guest_load: PathBuf,
     #[command(flatten)]
     pub(crate) parts: HostPartsArgs,
     /// Where Image and initrd go.

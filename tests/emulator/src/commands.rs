@@ -82,6 +82,7 @@ pub(crate) fn execute(command: Command) -> Result<Status, CommandError> {
         Command::List(args) => list(&args),
         Command::Bench(args) => bench(&args),
         Command::Realms(args) => hosting::realms(&args),
+        Command::Load(args) => hosting::load(&args),
         Command::Overhead(args) => overhead::overhead(&args),
         Command::Kernels(args) => hosting::kernels(&args),
         Command::Soak(args) => hosting::soak(&args),

@@ -70,6 +70,11 @@ impl<L: TestLog> Followed<L> {
             speaker,
         }
     }
+
+    /// Shows lines that begin like this instead.
+    pub(crate) const fn follow(&mut self, speaker: &'static str) {
+        self.speaker = speaker;
+    }
 }
 
 impl<L: TestLog> TestLog for Followed<L> {

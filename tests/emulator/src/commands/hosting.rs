@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::{CommandError, Status, conclude, hand_over, judge};
 use crate::cli::{
-    GuestImageArgs, HostImageArgs, HostPartsArgs, KernelsArgs, MachineArgs, RealmsArgs, RunArgs,
-    SoakArgs, SystemArgs,
+    GuestImageArgs, HostImageArgs, HostPartsArgs, KernelsArgs, LoadArgs, MachineArgs, RealmsArgs,
+    RunArgs, SoakArgs, SystemArgs,
 };
 use crate::evidence;
 use crate::hosting::{self, Amounts, Guest, Host, RealmWorld, Screen};
@@ -40,7 +40,8 @@ pub(super) fn host_image(args: &HostImageArgs) -> Result<Status, CommandError> {
     let load = args.load.as_deref().map(|system| LoadParts {
         system,
         workload: &args.workload,
-        script: &args.host_load,
+        host_script: &args.host_load,
+        guest_script: &args.guest_load,
     });
     build_host(
         &args.parts,
@@ -210,6 +211,22 @@ pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
     bench.conclude(args.record.as_deref())
 }
 
+/// Puts guests under load, network and disk, and sees that nothing is changed on its way.
+pub(super) fn load(args: &LoadArgs) -> Result<Status, CommandError> {
+    let host = System::in_folder(&args.host);
+    let machine = Machine {
+        normal_world: host.kernel,
+        initrd: Some(host.initrd),
+        ..args.machine.machine(Clock::Wall)?
+    };
+    let mut bench = Bench::new(&args.machine, &args.label)?;
+    bench.follow(hosting::LOAD_SPEAKER);
+    bench.boot(machine, |session, limits, log, observer| {
+        hosting::load(session, limits, args.seconds, log, observer)
+    })?;
+    bench.conclude(args.record.as_deref())
+}
+
 /// Boots one kernel after the other as host, and runs a Realm on each.
 pub(super) fn kernels(args: &KernelsArgs) -> Result<Status, CommandError> {
     let mut bench = Bench::new(&args.machine, &args.label)?;
@@ -261,6 +278,11 @@ impl<'a> Bench<'a> {
             terminal,
             report: Report::default(),
         })
+    }
+
+    /// Shows lines that begin like this.
+    fn follow(&mut self, speaker: &'static str) {
+        self.log.follow(speaker);
     }
 
     /// Boots a host and runs checks of it.

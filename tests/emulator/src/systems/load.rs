@@ -24,7 +24,9 @@ pub(crate) struct LoadParts<'a> {
     /// Work of our own.
     pub(crate) workload: &'a Path,
     /// What the host does with it, a shell script.
-    pub(crate) script: &'a Path,
+    pub(crate) host_script: &'a Path,
+    /// What a guest does with it, a shell script.
+    pub(crate) guest_script: &'a Path,
 }
 
 impl LoadParts<'_> {
@@ -50,6 +52,7 @@ impl LoadParts<'_> {
         let mut archive = Archive::empty();
         archive.folder(LIBRARIES)?;
         self.add(&mut archive, &["fio", "iperf3"])?;
+        archive.program("bin/guest-load", &atomic::read(self.guest_script)?)?;
         let mut disk = archive.finish()?;
         disk.resize(disk.len().next_multiple_of(SECTOR_BYTES), 0);
         Ok(disk)
@@ -59,7 +62,7 @@ impl LoadParts<'_> {
 /// Adds it to a host, which has a folder for libraries.
 pub(super) fn add_to_host(archive: &mut Archive, parts: &LoadParts<'_>) -> Result<(), SystemError> {
     parts.add(archive, &["iperf3"])?;
-    let script = atomic::read(parts.script)?;
+    let script = atomic::read(parts.host_script)?;
     archive.program(HOST_LOAD.trim_start_matches('/'), &script)?;
     archive.folder("load")?;
     archive.file(HOST_PROGRAMS.trim_start_matches('/'), &parts.disk()?)?;
