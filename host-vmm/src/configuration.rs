@@ -28,6 +28,9 @@ pub const DEFAULT_COMMAND_LINE: &str = "console=ttyS0";
 /// said before the console was found.
 pub const VIRTIO_CONSOLE_COMMAND_LINE: &str = "console=hvc0";
 
+/// Unit of the option `swiotlb=` of Linux.
+const SWIOTLB_UNIT: u64 = 2 << 10;
+
 /// A virtual machine, as its operator wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Configuration {
@@ -105,6 +108,20 @@ impl Configuration {
             .chain(self.vsocks.iter().map(VirtioDevice::Vsock))
             .chain(self.rng.iter().map(VirtioDevice::Rng))
             .chain(self.balloon.iter().map(VirtioDevice::Balloon))
+    }
+
+    /// Bytes of the buffers by which devices reach a Realm's memory: what `swiotlb=` of the kernel's command line
+    /// says, or what Debian's kernels take.
+    pub fn bounce_buffers(&self) -> u64 {
+        let words = self.command_line.split_whitespace();
+        let mut values = words.filter_map(|word| word.strip_prefix("swiotlb="));
+        let units = values.next_back().and_then(|value| {
+            let digits = value.split(',').next()?;
+            digits.parse::<u64>().ok()?.checked_mul(SWIOTLB_UNIT)
+        });
+        let memory = self.memory.bytes();
+        // It cannot have more than there is.
+        units.unwrap_or(memory.div_ceil(1 << 30) << 20).min(memory)
     }
 
     /// Checks what no part of it shows alone.

@@ -8,8 +8,6 @@ use crate::configuration::Configuration;
 const CAP_IPC_LOCK: u32 = 14;
 /// What a Realm shares besides the buffers for its devices.
 const SHARED_BESIDES: u64 = 1 << 20;
-/// Unit of the option `swiotlb=` of Linux.
-const SWIOTLB_UNIT: u64 = 2 << 10;
 /// What a machine takes besides its memory: this process, translation tables (one page for each
 /// 2 MiB at most), what the RMM wants for each vCPU.
 const BESIDES: u64 = 16 << 20;
@@ -151,7 +149,7 @@ fn locked(system: &System, configuration: &Configuration) -> Line {
     let Some(limit) = limit(system, "Max locked memory") else {
         return Line::unknown(name, "/proc/self/limits cannot be read");
     };
-    let needed = bounce_buffers(configuration) + SHARED_BESIDES;
+    let needed = configuration.bounce_buffers() + SHARED_BESIDES;
     let found = format!(
         "{}, {} wanted for what the Realm shares",
         shown(limit, mebibytes),
@@ -163,22 +161,6 @@ fn locked(system: &System, configuration: &Configuration) -> Line {
         let advice = "raise it: ulimit -l, LimitMEMLOCK=infinity in a unit, or CAP_IPC_LOCK";
         Line::bad(name, found, advice)
     }
-}
-
-/// The buffers by which devices reach a Realm's memory: what `swiotlb=` of the kernel's command line
-/// says, or what Debian's kernels take.
-fn bounce_buffers(configuration: &Configuration) -> u64 {
-    let words = configuration.command_line.split_whitespace();
-    let mut values = words.filter_map(|word| word.strip_prefix("swiotlb="));
-    let units = values.next_back().and_then(|value| {
-        let digits = value.split(',').next()?;
-        digits.parse::<u64>().ok()?.checked_mul(SWIOTLB_UNIT)
-    });
-    let gibibytes = configuration.memory.bytes().div_ceil(1 << 30);
-    // It cannot have more than there is.
-    units
-        .unwrap_or(gibibytes << 20)
-        .min(configuration.memory.bytes())
 }
 
 fn descriptors(system: &System, configuration: &Configuration) -> Line {

@@ -65,7 +65,9 @@ impl Devices {
                     devices.add_console(end, place, ram, control, held)?;
                 }
                 VirtioDevice::Disk(disk) => {
-                    devices.add_disk(slot, disk, place, ram, control, held)?;
+                    let name = format!("disk {slot}");
+                    let block = open_disk(configuration, disk, held)?;
+                    devices.add_virtio(&name, block, place, ram, control)?;
                 }
                 VirtioDevice::Net(net) => {
                     let name = format!("net {slot}");
@@ -132,26 +134,6 @@ impl Devices {
         Ok(())
     }
 
-    fn add_disk(
-        &mut self,
-        slot: usize,
-        disk: &Disk,
-        place: Device,
-        ram: &Ram,
-        control: &Control,
-        held: &Held,
-    ) -> Result<(), MachineError> {
-        let block = held
-            .file(&disk.path, || Block::open_file(&disk.path, disk.read_only))
-            .and_then(|file| Block::new(file, disk.read_only, disk.direct))
-            .map_err(|error| MachineError::Disk {
-                path: disk.path.clone(),
-                error,
-            })?;
-        self.add_virtio(&format!("disk {slot}"), block, place, ram, control)?;
-        Ok(())
-    }
-
     fn add_virtio<D: virtio::VirtioDevice>(
         &mut self,
         name: &str,
@@ -195,6 +177,24 @@ impl Devices {
         let input = Input::standard(sink, room, leave).map_err(MachineError::Terminal)?;
         Ok(Some(input))
     }
+}
+
+fn open_disk(
+    configuration: &Configuration,
+    disk: &Disk,
+    held: &Held,
+) -> Result<Block, MachineError> {
+    let block = held
+        .file(&disk.path, || Block::open_file(&disk.path, disk.read_only))
+        .and_then(|file| Block::new(file, disk.read_only, disk.direct));
+    let mut block = block.map_err(|error| MachineError::Disk {
+        path: disk.path.clone(),
+        error,
+    })?;
+    if configuration.realm.is_some() {
+        block.limit_requests(configuration.bounce_buffers());
+    }
+    Ok(block)
 }
 
 /// A network interface of a configuration.

@@ -29,11 +29,9 @@ const SECTOR_BYTES: u64 = 512;
 /// Type, reserved word and sector in front of each request.
 const HEADER_BYTES: usize = 16;
 const QUEUE_SIZE: u16 = 256;
-/// Buffers of one request. A Realm's kernel copies all of a request into memory that it shares; for one that is
-/// larger than all of that memory it waits for ever. Kernels from 6.16 on make requests of 4 MiB if they may. These are
-/// 768 KiB, which fit into the least that Debian's kernels take, 1 MiB, beside the queues of some devices.
-const MAX_SEGMENTS: u32 = 12;
-/// Bytes of one buffer: no less than a page, which can have so many.
+/// Buffers of one request: the queue has to hold them with header and status.
+const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
+/// Bytes of one buffer: no less than a page of Linux, which can have so many.
 const MAX_SEGMENT_BYTES: u32 = 64 << 10;
 /// Bytes of one request, so that a driver that breaks these rules does not keep the device busy.
 const MAX_REQUEST_BYTES: usize = MAX_SEGMENTS as usize * MAX_SEGMENT_BYTES as usize;
@@ -52,6 +50,8 @@ pub struct Block {
     sectors: u64,
     /// Requests begin and end at multiples of so many bytes.
     unit: u64,
+    /// Buffers that one request may have.
+    segments: u32,
     /// The driver does not ask for what it has written to be kept.
     keep_each: bool,
     identity: [u8; VIRTIO_BLK_ID_BYTES as usize],
@@ -160,11 +160,21 @@ impl Block {
             // Whole blocks.
             sectors: size / unit * (unit / SECTOR_BYTES),
             unit,
+            segments: MAX_SEGMENTS,
             keep_each: true,
             identity,
             chunk: Chunk::new(),
             complaints: Complaints::default(),
         })
+    }
+
+    /// Asks for requests of at most half of so many bytes. A Realm's kernel copies all of a request into memory
+    /// that it shares with the host, and for one that is larger than all of that it waits for ever; since 6.16 it
+    /// makes requests of 4 MiB where it may.
+    pub fn limit_requests(&mut self, shared: u64) {
+        let most = shared / 2 / u64::from(MAX_SEGMENT_BYTES);
+        let most = u32::try_from(most).unwrap_or(MAX_SEGMENTS);
+        self.segments = most.clamp(1, MAX_SEGMENTS);
     }
 
     /// Does what a request asks for.
@@ -278,7 +288,7 @@ impl VirtioDevice for Block {
         let mut space = [0; CONFIGURATION_BYTES];
         space[..8].copy_from_slice(&self.sectors.to_le_bytes());
         space[8..12].copy_from_slice(&MAX_SEGMENT_BYTES.to_le_bytes());
-        space[12..16].copy_from_slice(&MAX_SEGMENTS.to_le_bytes());
+        space[12..16].copy_from_slice(&self.segments.to_le_bytes());
         space[20..24].copy_from_slice(&self.unit.to_le_bytes()[..4]);
         read_bytes(&space, offset, data);
     }

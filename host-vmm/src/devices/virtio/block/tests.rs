@@ -80,7 +80,7 @@ fn the_configuration_says_how_large_the_disk_is() {
         .with_device(|disk| disk.read_configuration(0, &mut data));
     assert_eq!(data[..8], 8_u64.to_le_bytes(), "whole sectors");
     assert_eq!(data[8..12], (64_u32 << 10).to_le_bytes());
-    assert_eq!(data[12..16], 12_u32.to_le_bytes());
+    assert_eq!(data[12..16], 254_u32.to_le_bytes());
     assert_eq!(data[16..20], [0; 4]);
     assert_eq!(data[20..], 512_u32.to_le_bytes());
 }
@@ -284,13 +284,31 @@ fn a_request_has_a_largest_size() {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 30).unwrap();
     let disk = Block::open(file.path(), false, false).unwrap();
-    // With header and status it fits into the least memory that a Realm's kernel shares.
-    const { assert!(MAX_REQUEST_BYTES + HEADER_BYTES < 1 << 20) };
     assert_eq!(disk.position(1, MAX_REQUEST_BYTES), Ok(512));
     assert_eq!(
         disk.position(1, MAX_REQUEST_BYTES + 512),
         Err(VIRTIO_BLK_S_IOERR)
     );
+}
+
+#[test]
+fn a_realms_requests_fit_into_what_it_shares() {
+    let file = disk();
+    let mut disk = Block::open(file.path(), false, false).unwrap();
+    for (shared, segments) in [
+        (4 << 20, 32_u32),
+        (1 << 20, 8),
+        // One has to be there.
+        (0, 1),
+        (u64::MAX, 254),
+    ] {
+        disk.limit_requests(shared);
+        let mut data = [0; 4];
+        disk.read_configuration(12, &mut data);
+        assert_eq!(u32::from_le_bytes(data), segments);
+        let bytes = u64::from(segments) * u64::from(MAX_SEGMENT_BYTES);
+        assert!(shared == 0 || bytes <= shared / 2);
+    }
 }
 
 #[test]
