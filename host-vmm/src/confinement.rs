@@ -9,6 +9,7 @@
 //! Decision 24 has the reasons.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use seccompiler::BpfProgram;
@@ -21,6 +22,7 @@ use crate::sys::confinement as system;
 use crate::sys::signal;
 
 mod filters;
+mod folders;
 
 /// What becomes of a system call that a thread does not need.
 #[derive(Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Debug)]
@@ -99,6 +101,9 @@ pub enum ConfinementError {
     /// The kernel refuses to give capabilities up.
     #[error("capabilities cannot be given up: {0}")]
     Capabilities(io::Error),
+    /// The kernel refuses to keep this process from files.
+    #[error("files of others cannot be kept safe: {0}; run it with --sandbox off")]
+    Folders(landlock::RulesetError),
     /// The kernel has no filters of system calls.
     #[error("system calls cannot be filtered: {0}; without filters it runs with --seccomp off")]
     Filter(String),
@@ -159,6 +164,20 @@ pub fn choose(options: Options) -> Result<(), ConfinementError> {
     Ok(())
 }
 
+/// Says in which folders this process may remove files and connect to sockets, where the kernel can keep
+/// it from others. To be called when the folders are there, and before threads of the machine are;
+/// without it, [`enter`] does nothing about files.
+///
+/// # Errors
+///
+/// If the kernel refuses what it says that it can do.
+pub fn keep_folders(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), ConfinementError> {
+    match CHOSEN.get() {
+        Some(chosen) if chosen.options.sandbox != Sandbox::Off => folders::keep(folders),
+        _ => Ok(()),
+    }
+}
+
 /// The calling thread keeps what its kind needs, for as long as it lives; threads that it starts have no
 /// more.
 ///
@@ -166,6 +185,7 @@ pub fn choose(options: Options) -> Result<(), ConfinementError> {
 ///
 /// If the kernel refuses.
 pub fn enter(kind: Kind) -> Result<(), ConfinementError> {
+    signal::announce();
     let Some(chosen) = CHOSEN.get() else {
         return Ok(());
     };
@@ -173,6 +193,7 @@ pub fn enter(kind: Kind) -> Result<(), ConfinementError> {
         // A new machine's memory may be pinned without a limit only by who has this one.
         let kept = (kind == Kind::Main).then_some(system::CAP_IPC_LOCK);
         system::keep_capabilities(kept).map_err(ConfinementError::Capabilities)?;
+        folders::enter()?;
     }
     if chosen.options.seccomp != Seccomp::Off {
         let thread = system::thread_number();

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -122,6 +123,11 @@ fn run(effective: &Effective) -> Result<Exit, Error> {
     let folder = effective.process.run_directory.as_deref();
     let claimed = folder.map(|folder| Claim::new(folder, name)).transpose()?;
     let (claim, listener) = claimed.unzip();
+    let sockets = effective.configuration.vsocks.iter();
+    let sockets = sockets.filter_map(|vsock| vsock.socket.parent());
+    // A path without a folder is in the current one.
+    let sockets = sockets.map(|folder| Path::new(".").join(folder));
+    confinement::keep_folders(sockets.chain(folder.map(Path::to_owned)))?;
     let life = Life::new(&effective.configuration, audit);
     match Notifier::from_environment() {
         Ok(notifier) => notifier

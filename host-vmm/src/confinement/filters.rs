@@ -6,7 +6,6 @@ use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch,
 };
-use vmm_sys_util::signal::SIGRTMIN;
 
 use super::{Kind, Seccomp};
 
@@ -57,7 +56,8 @@ const REMOVAL_HERE: Calls = &[];
 
 /// Making a machine again of what is open, confining its threads, and telling the service manager.
 const LAUNCH: Calls = calls! {
-    SYS_epoll_create1 SYS_timerfd_create SYS_dup SYS_seccomp SYS_capset SYS_capget SYS_clone3 SYS_wait4
+    SYS_epoll_create1 SYS_timerfd_create SYS_dup SYS_seccomp SYS_capset SYS_capget
+    SYS_landlock_restrict_self SYS_clone3 SYS_wait4
 };
 
 /// What attacks are likely to try, for its name in the message.
@@ -232,7 +232,6 @@ impl Builder {
         for request in [NONBLOCKING, TAP_OFFLOAD] {
             self.rule(libc::SYS_ioctl, equal(1, request)?);
         }
-        self.rule(libc::SYS_tkill, equal(1, number(SIGRTMIN()))?);
         for operation in CONFINES {
             self.rule(libc::SYS_prctl, equal(0, number(operation))?);
         }

@@ -1,14 +1,17 @@
 //! Signals: those that end this process in an orderly way, and the one that calls a thread out of
 //! the kernel.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
-use std::sync::OnceLock;
-use std::thread::JoinHandle;
+use std::sync::{LazyLock, Mutex, OnceLock};
+use std::thread::{self, JoinHandle, ThreadId};
 
-use libc::{c_int, c_void, siginfo_t, sigset_t};
-use vmm_sys_util::signal::{Killable as _, SIGRTMIN, register_signal_handler};
+use libc::{c_int, c_void, pid_t, siginfo_t, sigset_t};
+use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
+
+use crate::devices::lock;
 
 /// Signals by which somebody wants this process to end.
 const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
@@ -22,12 +25,47 @@ pub fn prepare() -> bool {
     *HANDLER.get_or_init(|| register_signal_handler(SIGRTMIN(), nothing).is_ok())
 }
 
-/// Interrupts the system call that a thread is in, if it is in one.
+/// The kernel's numbers of the threads that can be interrupted.
+static NUMBERS: LazyLock<Mutex<HashMap<ThreadId, pid_t>>> = LazyLock::new(Mutex::default);
+
+/// Takes a thread's number out when it ends.
+struct Announced(ThreadId);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        lock(&NUMBERS).remove(&self.0);
+    }
+}
+
+thread_local! {
+    static HERE: Announced = {
+        let id = thread::current().id();
+        // SAFETY: takes nothing and gives a number.
+        lock(&NUMBERS).insert(id, unsafe { libc::gettid() });
+        Announced(id)
+    };
+}
+
+/// The calling thread can be interrupted from now on.
+pub fn announce() {
+    HERE.with(|_| {});
+}
+
+/// Interrupts the system call that a thread is in, if it is in one and has said that this may be. A
+/// thread that has not come that far has to be interrupted again.
 pub fn interrupt<T>(thread: &JoinHandle<T>) {
     // Without a handler the signal would end the process.
-    if prepare() {
-        // Fails when the thread has ended, and then there is nothing to interrupt.
-        let _ = thread.kill(SIGRTMIN());
+    if !prepare() {
+        return;
+    }
+    let numbers = lock(&NUMBERS);
+    if let Some(&number) = numbers.get(&thread.thread().id()) {
+        // With the process's number, without which it could be a thread of any other.
+        let process = std::process::id();
+        // SAFETY: arguments and result are numbers. The thread is still there, or another one of this
+        // process has its number and is interrupted, which does nothing to it. It fails when there is
+        // none, and then there is nothing to interrupt.
+        let _ = unsafe { libc::syscall(libc::SYS_tgkill, process, number, SIGRTMIN()) };
     }
 }
 
@@ -133,6 +171,8 @@ impl Drop for Endings {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use vmm_sys_util::signal::Killable as _;
+
     use super::*;
 
     #[test]
@@ -148,7 +188,7 @@ mod tests {
     #[test]
     fn a_thread_that_is_started_behind_the_shield_takes_no_signals() {
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
-        let thread = held_back(|| std::thread::spawn(move || receiver.recv()));
+        let thread = held_back(|| thread::spawn(move || receiver.recv()));
         let mut set = MaybeUninit::<sigset_t>::uninit();
         // SAFETY: a null set changes nothing, and the other one is filled.
         let blocked = unsafe {
@@ -164,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_thread_is_called_out_of_the_kernel() {
-        let thread = std::thread::spawn(|| {
+        let thread = thread::spawn(|| {
+            announce();
             // SAFETY: no descriptors, and a time that is a number.
             let result = unsafe { libc::poll(std::ptr::null_mut(), 0, 60_000) };
             (result, io::Error::last_os_error().kind())
@@ -172,9 +213,11 @@ mod tests {
         let start = Instant::now();
         while !thread.is_finished() {
             interrupt(&thread);
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
             assert!(start.elapsed() < Duration::from_secs(30));
         }
+        let id = thread.thread().id();
         assert_eq!(thread.join().unwrap(), (-1, io::ErrorKind::Interrupted));
+        assert!(!lock(&NUMBERS).contains_key(&id), "it is forgotten");
     }
 }

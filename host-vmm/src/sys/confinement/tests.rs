@@ -4,9 +4,12 @@
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{OnceLock, mpsc};
 
@@ -204,6 +207,16 @@ const ATTEMPTS: &[Attempt] = &[
         make: || {
             let victim: c_long = std::env::var(VICTIM).unwrap().parse().unwrap();
             call(libc::SYS_tkill, [victim, long(libc::SIGABRT), 0, 0, 0, 0])
+        },
+    },
+    Attempt {
+        name: "tkill",
+        but_for: &[],
+        make: || {
+            let victim: c_long = std::env::var(VICTIM).unwrap().parse().unwrap();
+            // With this one threads of this process are called.
+            let signal = long(vmm_sys_util::signal::SIGRTMIN());
+            call(libc::SYS_tkill, [victim, signal, 0, 0, 0, 0])
         },
     },
     Attempt {
@@ -436,6 +449,7 @@ fn talk(listener: &UnixListener, path: &str, timer: &mut TimerFd, epoll: &Epoll)
 /// In a process of its own: does what threads do all the time, with filters.
 fn work() -> ! {
     confinement::choose(Options::default()).unwrap();
+    confinement::keep_folders([]).unwrap();
     let file = fs::File::open(std::env::var(FILE).unwrap()).unwrap();
     let path = format!("{}-socket", std::env::var(FILE).unwrap());
     let listener = UnixListener::bind(&path).unwrap();
@@ -488,6 +502,78 @@ fn threads_do_their_work_with_filters() {
     // It comes to its last thread, which does what it may not.
     assert!(said.contains("thread late made a system call"), "{said}");
     assert_eq!(output.status.code(), Some(8), "{said}");
+}
+
+/// In a process of its own: what a thread of a kind may remove, and to whom it may connect.
+fn remove(number: usize) -> ! {
+    confinement::choose(Options::default()).unwrap();
+    let folder = Path::new(&std::env::var(FILE).unwrap()).to_owned();
+    confinement::keep_folders([folder.join("run")]).unwrap();
+    let kind = KINDS[number];
+    let result = in_thread(kind, move || {
+        if kind == Kind::Sockets {
+            connect_at_once(&folder.join("run/socket"))?;
+            connect_at_once(&folder.join("outside/socket"))?;
+            let there = SocketAddr::from_abstract_name(folder.as_os_str().as_bytes())?;
+            return UnixStream::connect_addr(&there).map(drop);
+        }
+        fs::remove_file(folder.join("run/socket"))?;
+        fs::remove_file(folder.join("outside/socket"))
+    });
+    let code = match result {
+        Ok(()) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(99),
+    };
+    std::process::exit(code);
+}
+
+/// What the kernel's Landlock can do; 0 if there is none.
+fn landlock() -> c_long {
+    const VERSION: c_int = 1;
+    let none = ptr::null::<u8>();
+    // SAFETY: with this flag the kernel looks at no memory.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION) }.max(0)
+}
+
+#[test]
+fn files_of_others_stay() {
+    if let Ok(order) = std::env::var(ORDER) {
+        remove(order.parse().unwrap());
+    }
+    let landlock = landlock();
+    for (number, kind) in KINDS.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, outside) = (folder.path().join("run"), folder.path().join("outside"));
+        let mut sockets = Vec::new();
+        for folder in [&run, &outside] {
+            fs::create_dir(folder).unwrap();
+            sockets.push(UnixListener::bind(folder.join("socket")).unwrap());
+        }
+        let name = folder.path().as_os_str().as_bytes();
+        let there = SocketAddr::from_abstract_name(name).unwrap();
+        let _somebody = UnixListener::bind_addr(&there).unwrap();
+        let output = myself("files_of_others_stay")
+            .env(ORDER, number.to_string())
+            .env(FILE, folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = match kind {
+            Kind::Control | Kind::Main if landlock >= 1 => libc::EACCES,
+            Kind::Sockets if landlock >= 9 => libc::EACCES,
+            Kind::Sockets if landlock >= 6 => libc::EPERM,
+            Kind::Control | Kind::Main | Kind::Sockets => 0,
+            Kind::Vcpu | Kind::Device => 8,
+        };
+        assert_eq!(output.status.code(), Some(expected), "{kind:?}: {said}");
+        let removes = matches!(kind, Kind::Control | Kind::Main);
+        assert_eq!(run.join("socket").exists(), !removes, "{kind:?}");
+        assert_eq!(
+            outside.join("socket").exists(),
+            !removes || landlock >= 1,
+            "{kind:?}"
+        );
+    }
 }
 
 /// In a process of its own: what there is in a thread of a kind.
