@@ -105,6 +105,7 @@ put 644 "$documents/completions/host-vmm.fish" usr/share/fish/vendor_completions
 compressed host-vmm/README.md "usr/share/doc/$name/README.md"
 compressed docs/operating.md "usr/share/doc/$name/operating.md"
 put 644 "$DEBIAN/machine.toml" "usr/share/doc/$name/examples/machine.toml"
+put 644 deploy/systemd/own-user.conf "usr/share/doc/$name/examples/own-user.conf"
 put 644 "$DEBIAN/$name.lintian-overrides" "usr/share/lintian/overrides/$name"
 install -d -m 750 "$root/etc/host-vmm"
 pack "$name"

@@ -183,7 +183,15 @@ unit() {
         return 1
     }
     # What it does not know it ignores, and says so.
-    ! grep 'host-vmm@' "$work/verify"
+    ! grep 'host-vmm@' "$work/verify" || return 1
+    # The same with the drop-in of the examples.
+    install -Dm644 "$work/root/usr/share/doc/cloister-host-vmm/examples/own-user.conf" \
+        "$work/root/etc/systemd/system/host-vmm@.service.d/own-user.conf"
+    systemd-analyze verify --root="$work/root" --man=no --recursive-errors=no host-vmm@web.service 2>"$work/verify" || {
+        cat "$work/verify"
+        return 1
+    }
+    ! grep -E 'host-vmm@|own-user' "$work/verify"
 }
 
 exposure() {
