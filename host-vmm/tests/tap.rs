@@ -28,6 +28,20 @@ fn run(program: &str, arguments: &[&str]) {
     );
 }
 
+/// Runs one test of this file in a process of its own; a name that no test has is not a success.
+fn run_test(command: &mut Command, name: &str) {
+    let output = command.args(TEST).arg(name).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let passed = said.contains("test result: ok. 1 passed; 0 failed; 0 ignored;");
+    let ran = said.contains(&format!("test {name} ... "));
+    assert!(
+        output.status.success() && passed && ran,
+        "{name}: {:?}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn tap_interfaces_are_used_with_and_without_privileges() {
     let try_out = Command::new("unshare")
@@ -41,14 +55,11 @@ fn tap_interfaces_are_used_with_and_without_privileges() {
             return;
         }
     }
-    let status = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["--user", "--map-root-user", "--net", "--"])
-        .arg(env::current_exe().unwrap())
-        .args(TEST)
-        .arg("in_a_network_of_its_own")
-        .status()
-        .unwrap();
-    assert!(status.success());
+        .arg(env::current_exe().unwrap());
+    run_test(&mut command, "in_a_network_of_its_own");
 }
 
 /// Packets that the host's side of the interface has got.
@@ -104,16 +115,14 @@ fn in_a_network_of_its_own() {
     // Somebody else without any capability gets it as its descriptor 7.
     let shell = "exec 7<&0 </dev/null; \
                  exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- \"$@\"";
-    let status = Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", shell, "sh"])
         .arg(env::current_exe().unwrap())
-        .args(TEST)
-        .arg("without_privileges")
-        .stdin(tap.as_fd().try_clone_to_owned().unwrap())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    drop(tap);
+        .stdin(tap.as_fd().try_clone_to_owned().unwrap());
+    run_test(&mut command, "without_privileges");
+    // The command has a copy.
+    drop((tap, command));
     open(NAME).unwrap();
 }
 
