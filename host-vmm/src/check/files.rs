@@ -1,9 +1,11 @@
-//! The files of a machine.
+//! The files of a machine, its network interfaces, and its sockets: each is opened, as a run does it.
 
 use super::Line;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, TapSource};
 use crate::devices::virtio::block::Block;
+use crate::devices::virtio::vsock::Listener;
 use crate::load::Prepared;
+use crate::sys::tap::Tap;
 
 pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
     let mut lines = vec![content(configuration)];
@@ -16,6 +18,35 @@ pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
                 name,
                 format!("{shown}: {error}"),
                 "give a raw image or a block device that this user may open and no other machine has",
+            ),
+        });
+    }
+    for net in &configuration.nets {
+        let name = "network interface";
+        let shown = &net.tap;
+        let opened = match &net.tap {
+            TapSource::Name(name) => Tap::open(name),
+            TapSource::Descriptor(descriptor) => Tap::inherit(*descriptor),
+        };
+        lines.push(match opened {
+            Ok(_) => Line::good(name, format!("{shown} can be opened")),
+            Err(error) => Line::bad(
+                name,
+                format!("{shown}: {error}"),
+                "give a tap interface that is there, for this user, and that no other machine has",
+            ),
+        });
+    }
+    for vsock in &configuration.vsocks {
+        let name = "socket of the guest";
+        let shown = vsock.socket.display();
+        // It goes again.
+        lines.push(match Listener::new(&vsock.socket) {
+            Ok(_) => Line::good(name, format!("{shown} can be made")),
+            Err(error) => Line::bad(
+                name,
+                format!("{shown}: {error}"),
+                "give a path in a folder that this user may write to and that no other machine has",
             ),
         });
     }

@@ -3,6 +3,7 @@
 use super::system::System;
 use super::{Line, Wish, mebibytes};
 use crate::configuration::Configuration;
+use crate::devices::virtio::vsock::MOST_CONNECTIONS;
 
 /// `CAP_IPC_LOCK`: a process that has it may lock as much memory as it likes.
 const CAP_IPC_LOCK: u32 = 14;
@@ -16,6 +17,8 @@ const BESIDES_PER_VCPU: u64 = 256 << 10;
 const DESCRIPTORS: u64 = 48;
 /// The same for each virtio device: file, interrupt, queues, epoll, twice over for the kernel.
 const DESCRIPTORS_PER_DEVICE: u64 = 10;
+/// The same for sockets between guest and host, which may all be connected.
+const DESCRIPTORS_PER_VSOCK: u64 = MOST_CONNECTIONS as u64;
 /// Threads besides those of vCPUs and devices.
 const THREADS: u64 = 6;
 
@@ -167,7 +170,9 @@ fn descriptors(system: &System, configuration: &Configuration) -> Line {
     let name = "open files";
     let devices = configuration.virtio_devices().count() as u64;
     let vcpus = u64::from(configuration.cpus.get());
-    let needed = DESCRIPTORS + vcpus + devices * DESCRIPTORS_PER_DEVICE;
+    let vsocks = configuration.vsocks.len() as u64;
+    let needed =
+        DESCRIPTORS + vcpus + devices * DESCRIPTORS_PER_DEVICE + vsocks * DESCRIPTORS_PER_VSOCK;
     let Some(limit) = limit(system, "Max open files") else {
         return Line::unknown(name, "/proc/self/limits cannot be read");
     };

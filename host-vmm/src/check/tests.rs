@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixListener;
 
 use rmm_abi::rmi::FeatureRegister0;
 use tempfile::TempDir;
@@ -445,6 +446,16 @@ fn too_little_of_something() {
         "48 allowed, 49 wanted",
         "LimitNOFILE=",
     );
+    // Each connection has one.
+    let sockets = wish(|machine| {
+        machine.vsocks.push(crate::configuration::Vsock {
+            cid: "3".parse().unwrap(),
+            socket: "/absent".into(),
+        });
+    });
+    let findings = host.check(&sockets);
+    let found = &line(&findings, "open files").found;
+    assert_eq!(found, "48 allowed, 315 wanted");
     let host = Host::new();
     host.write("sys/fs/cgroup/pids.max", "10");
     host.write("sys/fs/cgroup/pids.current", "4");
@@ -506,4 +517,32 @@ fn files_are_looked_at_if_they_are_known() {
         });
     });
     only_bad(&findings, "disk", "/absent: No such file", "raw image");
+    // Interfaces and sockets, too.
+    let findings = with_files(&|machine| {
+        machine.nets.push(crate::configuration::Net {
+            tap: crate::configuration::TapSource::Name("absent".parse().unwrap()),
+            mac: None,
+        });
+    });
+    only_bad(&findings, "network interface", "absent: ", "");
+    let socket = folder.path().join("vsock");
+    let with_vsock = || {
+        with_files(&|machine| {
+            machine.vsocks.push(crate::configuration::Vsock {
+                cid: "3".parse().unwrap(),
+                socket: socket.clone(),
+            });
+        })
+    };
+    let findings = with_vsock();
+    assert!(findings.good, "{}", findings.to_text());
+    assert!(!socket.exists());
+    let taken = UnixListener::bind(&socket).unwrap();
+    only_bad(
+        &with_vsock(),
+        "socket of the guest",
+        "another process",
+        "folder",
+    );
+    drop(taken);
 }

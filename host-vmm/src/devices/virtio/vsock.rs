@@ -48,7 +48,7 @@ pub const TRANSMIT: usize = 1;
 
 const QUEUE_SIZE: u16 = 128;
 /// Connections at once. Of others the host's wait, and the guest's are refused.
-const MOST_CONNECTIONS: usize = 256;
+pub const MOST_CONNECTIONS: usize = 256;
 /// Refusals that the guest has not taken.
 const MOST_REFUSALS: usize = 64;
 /// How long a program of the host has to say what it wants, and the guest to answer.
