@@ -17,7 +17,7 @@ use tracing::warn;
 /// What is said about a guest that does what it must not. It could go on for ever, and so the log
 /// does not.
 #[derive(Default, Debug)]
-pub(crate) struct Complaints(AtomicU32);
+pub struct Complaints(AtomicU32);
 
 impl Complaints {
     const MOST: u32 = 8;

@@ -73,7 +73,7 @@ pub struct Shared {
     /// Why they have stopped.
     pub exits: Arc<ExitCounters>,
     /// What is said of the guest.
-    pub(crate) complaints: Complaints,
+    pub complaints: Complaints,
 }
 
 /// What the kernel says of an internal error, in one line. The Realm kernel module has two values

@@ -2,6 +2,7 @@
 //! memory, and what comes from the device's other end.
 
 mod input;
+mod no_link;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,11 +14,12 @@ use host_vmm::sys::memory::Ram;
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 
 pub use input::Input;
+pub use no_link::NoLink;
 
 /// Where the guest has its memory, without the bit that makes it shared.
 pub const RAM: Range = Range::new(0x8000_0000, 0x4_0000);
 /// That bit, in a Realm.
-const SHARED: u64 = 1 << 32;
+pub const SHARED: u64 = 1 << 32;
 /// Where buffers are that mean no harm, from the beginning of memory on.
 const BUFFERS: u64 = 0x1_0000;
 /// Where a table of descriptors is that a descriptor leads to.

@@ -293,6 +293,16 @@ impl Memory {
         self.granule(address).expect("DRAM").load(word)
     }
 
+    /// Whether a granule has nothing in it, whoever owns it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no DRAM at the address.
+    pub fn is_empty(&self, address: u64) -> bool {
+        let words = self.granule(address).expect("DRAM").touched_words();
+        words.is_none_or(|words| words.iter().all(|word| word.load(Ordering::SeqCst) == 0))
+    }
+
     /// A CPU that runs a Realm translates an IPA by the tables in memory, and remembers what it
     /// found until it is told to forget it. `None` when the MMU takes a fault.
     ///

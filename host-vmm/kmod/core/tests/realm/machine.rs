@@ -368,8 +368,7 @@ impl Host for Cpu<'_, '_> {
             );
             // What the Realm world had comes back empty; the kernel's own pages are as they are.
             if order != 0 {
-                let clean = (0..WORDS_PER_GRANULE)
-                    .all(|word| self.kernel.memory.inspect(address, word) == 0);
+                let clean = self.kernel.memory.is_empty(address);
                 assert!(clean, "{address:#x} comes back with something in it");
             }
         }

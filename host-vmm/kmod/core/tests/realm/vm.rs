@@ -51,7 +51,7 @@ pub(crate) struct Thread<'v, 'k, 'm> {
     pub(crate) vm: &'v Vm<'k, 'm>,
     pub(crate) cpu: Cpu<'k, 'm>,
     pub(crate) vcpu: Vcpu,
-    run: Page,
+    pub(crate) run: Page,
     /// What the counter says.
     pub(crate) now: u64,
     /// Entries so far.
@@ -218,7 +218,7 @@ impl Thread<'_, '_, '_> {
         self.cpu.kernel.memory.program(rec.address(), program);
     }
 
-    fn consequences(&self) -> Consequences {
+    pub(crate) fn consequences(&self) -> Consequences {
         Consequences::on_vcpu(self.vcpu.index())
     }
 
