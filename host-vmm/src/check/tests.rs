@@ -536,7 +536,7 @@ fn files_are_looked_at_if_they_are_known() {
     };
     let findings = with_vsock();
     assert!(findings.good, "{}", findings.to_text());
-    assert!(!socket.exists());
+    assert!(!socket.exists(), "it is gone again");
     let taken = UnixListener::bind(&socket).unwrap();
     only_bad(
         &with_vsock(),

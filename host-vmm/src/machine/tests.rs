@@ -240,8 +240,10 @@ fn an_operator_who_leaves_during_a_reset_gets_no_new_machine() {
     for (leaves, expected) in [(true, Ending::Ended), (false, Ending::Reset)] {
         let life = Life::new(&configuration, None);
         let late = Arc::clone(&life);
+        let (begins, begun) = std::sync::mpsc::channel();
         // The other vCPU resets the machine meanwhile.
         let step = Step::Do(Box::new(move || {
+            begins.send(()).unwrap();
             while late.phase().0 != Phase::Ending {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -249,7 +251,8 @@ fn an_operator_who_leaves_during_a_reset_gets_no_new_machine() {
                 late.ask(Asked::Signal { signal: 15 });
             }
         }));
-        let scripts = vec![vec![step], vec![Step::Reset]];
+        let wait = Step::Do(Box::new(move || begun.recv().unwrap()));
+        let scripts = vec![vec![step], vec![wait, Step::Reset]];
         let machine = Arc::new(Machine::new(Flavour::Module, scripts));
         let result = run(&life, &configuration, &prepared, machine);
         assert_eq!(result.unwrap(), expected);
