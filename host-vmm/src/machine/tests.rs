@@ -240,7 +240,7 @@ fn an_operator_who_leaves_during_a_reset_gets_no_new_machine() {
     for (leaves, expected) in [(true, Ending::Ended), (false, Ending::Reset)] {
         let life = Life::new(&configuration, None);
         let late = Arc::clone(&life);
-        let (begins, begun) = std::sync::mpsc::channel();
+        let (begins, begun) = mpsc::channel();
         // The other vCPU resets the machine meanwhile.
         let step = Step::Do(Box::new(move || {
             begins.send(()).unwrap();
