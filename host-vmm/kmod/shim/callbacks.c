@@ -60,16 +60,38 @@ int realm_host_take_pages(__u32 order, __u64 *physical)
 	return 0;
 }
 
+static void pages_are_the_kernels(struct page *page, unsigned long count)
+{
+	unsigned long index;
+
+	page_offline_begin();
+	for (index = 0; index < count; index++)
+		__ClearPageOffline(page + index);
+	page_offline_end();
+}
+
 void realm_host_give_pages(__u64 physical, __u32 order)
+{
+	struct page *page = pfn_to_page(PHYS_PFN(physical));
+
+	pages_are_the_kernels(page, 1UL << order);
+	__free_pages(page, order);
+}
+
+/* What the memory cgroup pays becomes its for each page. */
+void realm_host_split_pages(__u64 physical, __u32 order)
+{
+	split_page(pfn_to_page(PHYS_PFN(physical)), order);
+}
+
+void realm_host_give_single_pages(__u64 physical, __u64 count)
 {
 	struct page *page = pfn_to_page(PHYS_PFN(physical));
 	unsigned long index;
 
-	page_offline_begin();
-	for (index = 0; index < 1UL << order; index++)
-		__ClearPageOffline(page + index);
-	page_offline_end();
-	__free_pages(page, order);
+	pages_are_the_kernels(page, count);
+	for (index = 0; index < count; index++)
+		__free_page(page + index);
 }
 
 void realm_host_write_page(__u64 physical, __u64 offset, const void *bytes, __u64 length)

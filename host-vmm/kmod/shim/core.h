@@ -228,6 +228,12 @@ void realm_host_rmi(__u64 registers[8]);
  */
 int realm_host_take_pages(__u32 order, __u64 *physical);
 void realm_host_give_pages(__u64 physical, __u32 order);
+/*
+ * Makes single pages of what take_pages() gave with an order above 0. From then on they are given back
+ * by the other function, all at once or some now and some later.
+ */
+void realm_host_split_pages(__u64 physical, __u32 order);
+void realm_host_give_single_pages(__u64 physical, __u64 count);
 
 /* Writes to a page from realm_host_take_pages(). offset + length is at most 4096; today it is all of it. */
 void realm_host_write_page(__u64 physical, __u64 offset, const void *bytes, __u64 length);

@@ -1,7 +1,7 @@
 //! Pages on their way into the Realm world and back.
 
 use crate::host::{Host, Severity};
-use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page, Pool, PoolError, Spare};
+use crate::pool::{CHUNK_ORDERS, MOST_GROUP_ORDER, Page, Pool, PoolError, Spare, Sweep};
 use crate::rmi::{self, RmiError};
 
 /// Why there is no granule.
@@ -136,12 +136,24 @@ pub(crate) fn lose(host: &impl Host, page: Page, why: Option<RmiError>) {
     );
 }
 
-/// Gives the kernel what is idle.
-pub fn sweep(host: &impl Host) {
+/// Gives the kernel what is idle: chunks, and with [`Sweep::Parts`] then what blocks can spare.
+pub fn sweep(host: &impl Host, most: Sweep) {
+    sweep_once(host, Sweep::Whole);
+    if most == Sweep::Parts {
+        sweep_once(host, Sweep::Parts);
+    }
+}
+
+fn sweep_once(host: &impl Host, sweep: Sweep) {
     let mut below = u64::MAX;
     loop {
-        match host.with_shared(|shared| shared.pool.remove_spare(&mut below)) {
+        match host.with_shared(|shared| shared.pool.remove_spare(sweep, &mut below)) {
             Spare::Chunk(first, order) => host.give_pages(first, order),
+            Spare::Pages(first, count) => host.give_single_pages(first, count),
+            Spare::Split(first, order) => {
+                host.split_pages(first, order);
+                host.with_shared(|shared| shared.pool.split_done(first, order));
+            }
             Spare::Later => {}
             Spare::None => return,
         }

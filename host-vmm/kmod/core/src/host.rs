@@ -51,6 +51,12 @@ pub trait Host {
     /// Gives back what [`Self::take_pages`] gave.
     fn give_pages(&self, first: Page, order: u32);
 
+    /// Makes single pages of what [`Self::take_pages`] gave with an order that is not 0.
+    fn split_pages(&self, first: Page, order: u32);
+
+    /// Gives back so many in a row of what [`Self::split_pages`] has made single.
+    fn give_single_pages(&self, first: Page, count: usize);
+
     /// Writes at the beginning of a page that was taken and is the kernel's to write.
     fn write_page(&self, page: Page, bytes: &[u8]);
 

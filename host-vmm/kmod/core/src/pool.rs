@@ -5,8 +5,9 @@
 //! delegated only while the page before it and the page after it belong to the pool too, and are not
 //! read or written by the kernel**. The pool is a set of *chunks* of contiguous pages from the kernel;
 //! chunks that touch are a *run*; the first and the last page of a run are never handed out. They
-//! guard the others. A chunk goes back to the kernel only when none of its pages is handed out and
-//! no page is that would become the edge of a run.
+//! guard the others. A chunk goes back to the kernel as it came when none of its pages is handed out
+//! and none is that would become the edge of a run. One that is needed for its edges only, or of which
+//! only a part is idle, is made into single pages if much is idle, and they go but for the guards.
 //!
 //! Pages are handed out singly, in small aligned groups, or as whole *blocks*: 512 pages that are
 //! aligned to their size. What is smaller than a block comes from where no whole block is to be had,
@@ -17,6 +18,7 @@
 
 mod chunk;
 mod marks;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ use crate::{BLOCK_PAGES, PAGE_SIZE};
 pub use chunk::CHUNK_ORDERS;
 use chunk::{Chunk, GROUP_ORDERS, Offer};
 use marks::Marks;
+pub use spare::{Spare, Sweep};
 
 /// A page of physical memory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,20 +92,6 @@ struct Place {
     base: u64,
     slot: usize,
 }
-
-/// What a look for a chunk to give back has found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Spare {
-    /// A chunk, no longer part of the pool: its first page and its order.
-    Chunk(Page, u32),
-    /// Nothing yet, and there is more to look at.
-    Later,
-    /// There is none.
-    None,
-}
-
-/// Chunks that one such look goes through: the pool is locked for so long.
-const LOOKS: usize = 256;
 
 /// Chunks, and who has their pages.
 #[derive(Debug, Default)]
@@ -214,26 +203,33 @@ impl Pool {
         }
         let before = before.filter(|(_, it)| it.end() == base);
         let after = after.filter(|(_, it)| it.first().address() == new.end());
-        (new.joined_before, new.joined_after) = (before.is_some(), after.is_some());
+        new.joined_before = before.is_some_and(|(_, before)| before.holds(before.pages() - 1));
+        new.joined_after = after.is_some_and(|(_, after)| after.holds(0));
         let (before, after) = (before.map(|(slot, _)| slot), after.map(|(slot, _)| slot));
 
         let slot = self.prepare().map_err(|_| PoolError::OutOfMemory)?;
-        self.places.insert(index, Place { base, slot });
         self.tally.owned += new.pages() as u64;
+        self.insert(index, slot, new);
+        self.join(before, after, true);
+        Ok(())
+    }
+
+    /// Puts a chunk into a slot that [`Self::prepare`] gave.
+    fn insert(&mut self, index: usize, slot: usize, new: Chunk) {
+        let base = new.first().address();
+        self.places.insert(index, Place { base, slot });
         self.available += new.room() as u64;
-        let offer = new.offer();
+        let (offer, idle) = (new.offer(), new.idle());
         if let Some(vacant) = self.slots.get_mut(slot) {
             self.vacant.pop();
             *vacant = Some(new);
         } else {
             self.slots.push(Some(new));
         }
-        self.mark(slot, offer, true);
-        self.join(before, after, true);
-        Ok(())
+        self.mark(slot, offer, idle);
     }
 
-    /// Tells the neighbours of a chunk that it has come, or gone.
+    /// Tells the neighbours of a chunk that the edge next to them has come, or gone.
     fn join(&mut self, before: Option<usize>, after: Option<usize>, joined: bool) {
         if let Some(slot) = before {
             self.change(slot, |chunk| chunk.joined_after = joined);
@@ -305,54 +301,6 @@ impl Pool {
         self.abandoned = self.abandoned.saturating_add(pages);
     }
 
-    /// Removes the highest chunk below an address that can go back to the kernel, and leaves the address to
-    /// go on from there; `u64::MAX` to begin with.
-    ///
-    /// The kernel hands out first what it got last: chunks that go back in the order of their addresses
-    /// come again as neighbours, and neighbours make blocks.
-    pub fn remove_spare(&mut self, below: &mut u64) -> Spare {
-        let mut index = self.places.partition_point(|place| place.base < *below);
-        for _ in 0..LOOKS {
-            let (Some(_), Some(next)) = (self.idle.first(), index.checked_sub(1)) else {
-                return Spare::None;
-            };
-            index = next;
-            let Some((slot, chunk)) = self.at(Some(index)) else {
-                return Spare::None;
-            };
-            *below = chunk.first().address();
-            if !chunk.idle() {
-                continue;
-            }
-            if let Some(chunk) = self.remove_if_spare(slot, index) {
-                return Spare::Chunk(chunk.first(), chunk.order());
-            }
-        }
-        Spare::Later
-    }
-
-    /// Removes an idle chunk with its place, unless it guards a page of a neighbour.
-    fn remove_if_spare(&mut self, slot: usize, index: usize) -> Option<Chunk> {
-        let chunk = self.chunk(slot)?;
-        let before = self.at(index.checked_sub(1).filter(|_| chunk.joined_before));
-        let after = self.at(Some(index + 1).filter(|_| chunk.joined_after));
-        if before.is_some_and(|(_, before)| !before.idle_page(before.pages() - 1))
-            || after.is_some_and(|(_, after)| !after.idle_page(0))
-        {
-            return None;
-        }
-        let (before, after) = (before.map(|(slot, _)| slot), after.map(|(slot, _)| slot));
-        let chunk = self.slots.get_mut(slot)?.take()?;
-        self.places.remove(index);
-        // There is room: it was made with the slot.
-        self.vacant.push(slot);
-        self.tally.owned = self.tally.owned.saturating_sub(chunk.pages() as u64);
-        self.available = self.available.saturating_sub(chunk.room() as u64);
-        self.mark(slot, Offer::default(), false);
-        self.join(before, after, false);
-        Some(chunk)
-    }
-
     /// Pages that could be handed out singly.
     pub const fn available(&self) -> u64 {
         self.available
@@ -370,7 +318,12 @@ impl Pool {
     /// Whether a page and its neighbours are the pool's, and the page handed out or lost: the page
     /// may be in the Realm world. For tests.
     pub fn may_be_delegated(&self, page: Page) -> bool {
-        let owned = |address: u64| self.slot_of(Page(address)).is_some();
+        let owned = |address: u64| {
+            let chunk = self
+                .slot_of(Page(address))
+                .and_then(|slot| self.chunk(slot));
+            chunk.is_some_and(|it| it.number(Page(address)).is_some_and(|page| it.holds(page)))
+        };
         let handed_out = self.slot_of(page).and_then(|slot| {
             let chunk = self.chunk(slot)?;
             Some(!chunk.idle_page(chunk.number(page)?))

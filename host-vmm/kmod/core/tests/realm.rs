@@ -11,6 +11,8 @@ mod life_cycle;
 mod machine;
 #[path = "realm/measurement.rs"]
 mod measurement;
+#[path = "realm/moving.rs"]
+mod moving;
 #[path = "realm/random.rs"]
 mod random;
 #[path = "realm/running.rs"]

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use realm_kmod_core::granules;
 use realm_kmod_core::host::Host;
+use realm_kmod_core::pool::Sweep;
 use realm_kmod_core::realm::{MAX_SLOTS, most_vcpus, widest_ipa_space};
 use realm_kmod_core::rmi::{self, Features, NoRmm};
 use rmm_abi::statistics::Query;
@@ -57,7 +58,7 @@ pub(crate) extern "C" fn realm_init() -> c_int {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn realm_exit() -> u64 {
     let kernel = Kernel::WITHOUT_VM;
-    granules::sweep(&kernel);
+    granules::sweep(&kernel, Sweep::Parts);
     kernel.with_shared(|shared| {
         let lost = shared.pool.counters().lost;
         // The chunks that are left are never given back; what is known of them is.

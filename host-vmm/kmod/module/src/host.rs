@@ -15,6 +15,8 @@ pub(crate) mod c {
         pub(crate) fn realm_host_rmi(registers: *mut u64);
         pub(crate) fn realm_host_take_pages(order: u32, physical: *mut u64) -> c_int;
         pub(crate) fn realm_host_give_pages(physical: u64, order: u32);
+        pub(crate) fn realm_host_split_pages(physical: u64, order: u32);
+        pub(crate) fn realm_host_give_single_pages(physical: u64, count: u64);
         pub(crate) fn realm_host_write_page(
             physical: u64,
             offset: u64,
@@ -103,6 +105,16 @@ impl Host for Kernel {
     fn give_pages(&self, first: Page, order: u32) {
         // SAFETY: the core gives back what it took, once, and none of it is delegated then.
         unsafe { c::realm_host_give_pages(first.address(), order) };
+    }
+
+    fn split_pages(&self, first: Page, order: u32) {
+        // SAFETY: the core splits what it took in one piece, once, and has not given any of it back.
+        unsafe { c::realm_host_split_pages(first.address(), order) };
+    }
+
+    fn give_single_pages(&self, first: Page, count: usize) {
+        // SAFETY: the core gives back what it has split, once, and none of it is delegated then.
+        unsafe { c::realm_host_give_single_pages(first.address(), count as u64) };
     }
 
     fn write_page(&self, page: Page, bytes: &[u8]) {

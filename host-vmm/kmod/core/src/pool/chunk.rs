@@ -1,5 +1,7 @@
 //! One chunk: which of its pages are handed out, and what could be.
 
+use core::ops::Range;
+
 use super::{MOST_GROUP_ORDER, Page};
 use crate::{BLOCK_PAGES, PAGE_SIZE};
 
@@ -32,6 +34,25 @@ pub(super) struct Offer {
     pub(super) groups: [bool; GROUP_ORDERS],
 }
 
+/// How the kernel gets the pages of a chunk back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pieces {
+    /// All together, as they came.
+    One,
+    /// Somebody is about to make single pages of them: until then nothing goes.
+    Splitting,
+    /// Each by itself.
+    Single,
+}
+
+/// What the pool has of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Held {
+    All,
+    /// Of a block whose other pages have gone: whether the first one, the last one.
+    Edges(bool, bool),
+}
+
 #[derive(Debug)]
 pub(super) struct Chunk {
     base: u64,
@@ -40,10 +61,12 @@ pub(super) struct Chunk {
     lost: [u64; WORDS],
     /// Pages that are used or lost.
     taken: usize,
-    /// Whether another chunk ends where this one begins.
+    /// Whether the page before the first one is the pool's.
     pub(super) joined_before: bool,
-    /// Whether another chunk begins where this one ends.
+    /// Whether the page after the last one is.
     pub(super) joined_after: bool,
+    pub(super) pieces: Pieces,
+    held: Held,
 }
 
 impl Chunk {
@@ -58,6 +81,8 @@ impl Chunk {
             taken: 0,
             joined_before: false,
             joined_after: false,
+            pieces: Pieces::One,
+            held: Held::All,
         })
     }
 
@@ -88,17 +113,28 @@ impl Chunk {
         taken(&self.used) | taken(&self.lost) == 0
     }
 
+    /// Whether a page has not gone back to the kernel.
+    pub(super) const fn holds(&self, page: usize) -> bool {
+        match self.held {
+            Held::All => true,
+            Held::Edges(first, last) => (first && page == 0) || (last && page + 1 == self.pages()),
+        }
+    }
+
     /// The number of a page, if it is one of this chunk's.
     pub(super) fn number(&self, page: Page) -> Option<usize> {
         let number = usize::try_from(page.address().checked_sub(self.base)? / PAGE_SIZE).ok()?;
         (number < self.pages()).then_some(number)
     }
 
-    /// What can be handed out of each block: not what is taken, and not the edges of the run.
+    /// What can be handed out of each block: not what is taken or gone, and not the edges of the run.
     fn free(&self) -> impl Iterator<Item = (usize, Free)> + use<'_> {
         let words = self.pages() / 64;
         (0..self.pages() / BLOCK_PAGES).map(move |block| {
             let free = core::array::from_fn(|offset| {
+                if self.held != Held::All {
+                    return 0;
+                }
                 let place = block * BLOCK_WORDS + offset;
                 let taken =
                     self.used.get(place).unwrap_or(&!0) | self.lost.get(place).unwrap_or(&!0);
@@ -128,6 +164,9 @@ impl Chunk {
     /// How many pages could be handed out. Those at the edges of a run never are, so what is taken is
     /// not among them.
     pub(super) fn room(&self) -> usize {
+        if self.held != Held::All {
+            return 0;
+        }
         let guards = usize::from(!self.joined_before) + usize::from(!self.joined_after);
         self.pages().saturating_sub(self.taken + guards)
     }
@@ -177,6 +216,62 @@ impl Chunk {
             self.taken = self.taken.saturating_sub(1);
         }
         true
+    }
+}
+
+/// What goes.
+impl Chunk {
+    /// Whether nothing of one of its blocks is handed out or lost.
+    pub(super) fn has_idle_block(&self) -> bool {
+        (0..self.pages() / BLOCK_PAGES).any(|block| {
+            let taken = self.used.iter().zip(&self.lost).skip(block * BLOCK_WORDS);
+            (taken.take(BLOCK_WORDS)).all(|(&used, &lost)| used | lost == 0)
+        })
+    }
+
+    /// Leaves the lower one of two blocks, and gives the upper one.
+    pub(super) fn cut(&mut self) -> Option<Self> {
+        let mut upper = Self::new(self.first().nth(BLOCK_PAGES), CHUNK_ORDERS[1])?;
+        for (of_upper, of_all) in [
+            (&mut upper.used, &mut self.used),
+            (&mut upper.lost, &mut self.lost),
+        ] {
+            for (to, from) in of_upper.iter_mut().zip(&mut of_all[BLOCK_WORDS..]) {
+                *to = core::mem::take(from);
+                upper.taken += to.count_ones() as usize;
+            }
+        }
+        self.taken = self.taken.saturating_sub(upper.taken);
+        (upper.joined_before, upper.joined_after) = (true, self.joined_after);
+        (self.order, self.joined_after) = (CHUNK_ORDERS[1], true);
+        upper.pieces = self.pieces;
+        Some(upper)
+    }
+
+    /// Of an idle block: pages in a row that nobody needs, from the first one to the one behind the
+    /// last, if the first or the last page of all has to stay.
+    pub(super) fn spare(&self, first_stays: bool, last_stays: bool) -> Option<Range<usize>> {
+        let pages = self.pages();
+        match self.held {
+            _ if !self.idle() => None,
+            Held::All => Some(usize::from(first_stays)..pages - usize::from(last_stays)),
+            Held::Edges(true, _) if !first_stays => Some(0..1),
+            Held::Edges(_, true) if !last_stays => Some(pages - 1..pages),
+            Held::Edges(..) => None,
+        }
+    }
+
+    /// Lets such a row go. Whether there is something left.
+    pub(super) fn let_go(&mut self, row: &Range<usize>) -> bool {
+        let stays = |page: usize| self.holds(page) && !row.contains(&page);
+        let (first, last) = (stays(0), stays(self.pages() - 1));
+        self.held = Held::Edges(first, last);
+        first || last
+    }
+
+    /// Whether only edges are left of it.
+    pub(super) fn is_remnant(&self) -> bool {
+        self.held != Held::All
     }
 }
 

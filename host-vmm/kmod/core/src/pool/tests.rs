@@ -44,16 +44,77 @@ fn a_chunk_stays_while_it_guards_a_neighbour() {
     let block = pool.take_block().expect("a block");
     assert_eq!(block, page(1536));
     // The last page of the lower chunk is delegated: the upper chunk must stay.
-    assert_eq!(pool.remove_spare(&mut { u64::MAX }), Spare::None);
+    assert_eq!(
+        pool.remove_spare(Sweep::Whole, &mut { u64::MAX }),
+        Spare::None
+    );
     for number in 0..512 {
         pool.release(block.nth(number)).expect("handed out");
     }
     assert_eq!(pool.release(block), Err(PoolError::NotHandedOut));
     let mut below = u64::MAX;
-    assert_eq!(pool.remove_spare(&mut below), Spare::Chunk(page(2048), 10));
-    assert_eq!(pool.remove_spare(&mut below), Spare::Chunk(page(1024), 10));
-    assert_eq!(pool.remove_spare(&mut below), Spare::None);
+    assert_eq!(
+        pool.remove_spare(Sweep::Whole, &mut below),
+        Spare::Chunk(page(2048), 10)
+    );
+    assert_eq!(
+        pool.remove_spare(Sweep::Whole, &mut below),
+        Spare::Chunk(page(1024), 10)
+    );
+    assert_eq!(pool.remove_spare(Sweep::Whole, &mut below), Spare::None);
     assert_eq!(pool.counters(), Counters::default());
+}
+
+#[test]
+fn blocks_go_but_for_their_guards() {
+    let mut pool = Pool::new();
+    for first in [1024, 2048, 3072, 4096] {
+        pool.add(page(first), 10).expect("a chunk");
+    }
+    let blocks: Vec<Page> = core::iter::from_fn(|| pool.take_block()).collect();
+    assert_eq!(blocks.len(), 6);
+    for first in [2560, 3072, 3584] {
+        for number in first..first + 512 {
+            pool.release(page(number)).expect("handed out");
+        }
+    }
+    // Three blocks, and at both ends of the run one without the last page.
+    assert_eq!(
+        (pool.available(), pool.reserve()),
+        (3 * 512 + 2 * 511, 1024)
+    );
+    let none = pool.remove_spare(Sweep::Whole, &mut { u64::MAX });
+    assert_eq!(none, Spare::None);
+
+    let mut below = u64::MAX;
+    let mut next = || pool.remove_spare(Sweep::Parts, &mut below);
+    assert_eq!(next(), Spare::Split(page(4096), 10));
+    // Nothing goes before the kernel has split it; then page 4608 stays for the block before it.
+    assert_eq!(next(), Spare::Split(page(3072), 10));
+    pool.split_done(page(4096), 10);
+    pool.split_done(page(3072), 10);
+    let mut below = u64::MAX;
+    let mut next = || pool.remove_spare(Sweep::Parts, &mut below);
+    assert_eq!(next(), Spare::Pages(page(4609), 511));
+    assert_eq!(next(), Spare::Pages(page(3584), 511));
+    assert_eq!(next(), Spare::Pages(page(3072), 512));
+    assert_eq!(next(), Spare::None);
+    assert_eq!(pool.available(), 2 * 511);
+    // Where a whole block has gone, another one may come.
+    assert_eq!(pool.add(page(3584), 9), Err(PoolError::NotAChunk));
+    pool.add(page(3072), 9).expect("a chunk");
+    assert_eq!(pool.take_block(), Some(page(2560)));
+
+    // The guards go when nobody needs them.
+    for number in 4096..4608 {
+        pool.release(page(number)).expect("handed out");
+    }
+    let mut below = u64::MAX;
+    let mut next = || pool.remove_spare(Sweep::Whole, &mut below);
+    assert_eq!(next(), Spare::Pages(page(4608), 1));
+    assert_eq!(next(), Spare::Pages(page(4096), 512));
+    assert_eq!(next(), Spare::Pages(page(4095), 1));
+    assert_eq!(next(), Spare::None);
 }
 
 #[test]
@@ -64,7 +125,10 @@ fn lost_pages_stay() {
     pool.lose(lost).expect("handed out");
     assert_eq!(pool.release(lost), Err(PoolError::NotHandedOut));
     assert_eq!(pool.lose(lost), Err(PoolError::NotHandedOut));
-    assert_eq!(pool.remove_spare(&mut { u64::MAX }), Spare::None);
+    assert_eq!(
+        pool.remove_spare(Sweep::Whole, &mut { u64::MAX }),
+        Spare::None
+    );
     assert_eq!(pool.counters().lost, 1);
     assert_ne!(pool.take_group(0, true), Some(lost));
 }
@@ -111,7 +175,7 @@ fn what_comes_back_is_found_among_many() {
         }
     }
     let mut below = u64::MAX;
-    let spare = core::iter::from_fn(|| match pool.remove_spare(&mut below) {
+    let spare = core::iter::from_fn(|| match pool.remove_spare(Sweep::Whole, &mut below) {
         Spare::None => None,
         found => Some(found),
     });

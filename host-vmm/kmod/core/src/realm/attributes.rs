@@ -4,8 +4,10 @@ use core::ops::Range;
 
 use super::slots::{Piece, pieces};
 use super::{Realm, RealmError};
+use crate::BLOCK_SIZE;
 use crate::granules;
 use crate::host::Host;
+use crate::pool::{Page, Sweep};
 
 impl Realm {
     /// Makes pages private or shared. Pages that become shared lose their private memory, pages that
@@ -38,7 +40,13 @@ impl Realm {
             }
         });
         if !private {
-            granules::sweep(host);
+            // A driver's buffer is no reason to take blocks apart.
+            let most = if size < BLOCK_SIZE {
+                Sweep::Whole
+            } else {
+                Sweep::Parts
+            };
+            granules::sweep(host, most);
         }
         result
     }
@@ -83,7 +91,7 @@ impl Realm {
     fn unassign(
         region: &mut super::region::Region,
         host: &impl Host,
-        rd: crate::pool::Page,
+        rd: Page,
         piece: &Piece,
     ) -> Result<(), RealmError> {
         for number in piece.pages.clone() {

@@ -4,7 +4,7 @@ use super::region::{Mapping, Region};
 use super::{Descriptor, Realm};
 use crate::granules::{self, TRIES};
 use crate::host::{Host, Severity};
-use crate::pool::Page;
+use crate::pool::{Page, Sweep};
 use crate::rmi;
 use crate::{BLOCK_PAGES, BLOCK_SIZE, PAGE_SIZE};
 
@@ -85,7 +85,7 @@ impl Realm {
                 self.write_off(host, &descriptor);
             }
         }
-        granules::sweep(host);
+        granules::sweep(host, Sweep::Parts);
     }
 
     /// Takes apart what can be; whether nothing is left.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fake_machine::{Memory, Owner, WORDS_PER_GRANULE};
 use realm_kmod_core::host::{Host, HostError, Severity, Shared};
-use realm_kmod_core::pool::{CHUNK_ORDERS, Page};
+use realm_kmod_core::pool::{CHUNK_ORDERS, Page, Sweep};
 use realm_kmod_core::rmi::{self, Features};
 use realm_kmod_core::{PAGE_SIZE, granules};
 use rmm_abi::rmi::fid;
@@ -222,7 +222,7 @@ impl<'m> Kernel<'m> {
 
     /// Nothing is taken, pinned, delegated or lost, and nothing is left in memory that was.
     pub(crate) fn assert_clean(&self) {
-        granules::sweep(&self.cpu());
+        granules::sweep(&self.cpu(), Sweep::Parts);
         let counters = self.shared().pool.counters();
         assert_eq!(counters, realm_kmod_core::pool::Counters::default());
         assert_eq!(self.shared().vmids.in_use(), 0);
@@ -285,6 +285,23 @@ impl Cpu<'_, '_> {
     pub(crate) fn call(&self, registers: [u64; 8]) -> [u64; 5] {
         let cpu = self.kernel.memory.cpu(self.number);
         cpu.call(self.kernel.rmm, &registers)
+    }
+
+    fn check_comes_back(&self, first: Page, count: usize, empty: bool) {
+        for number in 0..count {
+            let address = first.nth(number).address();
+            assert_eq!(
+                self.kernel.memory.owner(address),
+                Owner::NonSecure,
+                "{address:#x}"
+            );
+            let clean =
+                (0..WORDS_PER_GRANULE).all(|word| self.kernel.memory.inspect(address, word) == 0);
+            assert!(
+                clean || !empty,
+                "{address:#x} comes back with something in it"
+            );
+        }
     }
 
     /// Writes a page of the kernel.
@@ -359,22 +376,32 @@ impl Host for Cpu<'_, '_> {
     }
 
     fn give_pages(&self, first: Page, order: u32) {
-        for number in 0..1 << order {
-            let address = first.nth(number).address();
-            assert_eq!(
-                self.kernel.memory.owner(address),
-                Owner::NonSecure,
-                "{address:#x}"
-            );
-            // What the Realm world had comes back empty; the kernel's own pages are as they are.
-            if order != 0 {
-                let clean = self.kernel.memory.is_empty(address);
-                assert!(clean, "{address:#x} comes back with something in it");
-            }
-        }
+        // What the Realm world had comes back empty; the kernel's own pages are as they are.
+        self.check_comes_back(first, 1 << order, order != 0);
         // From now on somebody else may have it.
         let removed = self.kernel.books().taken.remove(&first.address());
         assert_eq!(removed, Some(order));
+        self.kernel.check_guards();
+    }
+
+    fn split_pages(&self, first: Page, order: u32) {
+        assert_ne!(order, 0);
+        let mut books = self.kernel.books();
+        assert_eq!(books.taken.remove(&first.address()), Some(order));
+        let pages = (0..1 << order).map(|number| (first.nth(number).address(), 0));
+        books.taken.extend(pages);
+    }
+
+    fn give_single_pages(&self, first: Page, count: usize) {
+        self.check_comes_back(first, count, true);
+        for number in 0..count {
+            let removed = self
+                .kernel
+                .books()
+                .taken
+                .remove(&first.nth(number).address());
+            assert_eq!(removed, Some(0));
+        }
         self.kernel.check_guards();
     }
 
