@@ -32,8 +32,13 @@
 /* After no block could be had, or the host has refused one. */
 #define PAUSE (2 * HZ)
 
+/* Blocks that are moved before the work is queued again: a host that changes its mind holds nobody up. */
+#define BLOCKS_PER_RUN 64
+
 struct balloon {
 	struct virtio_device *device;
+	/* Of its own, and for any CPU: moving blocks takes long, and others' work is not to wait for it. */
+	struct workqueue_struct *queue;
 	struct delayed_work work;
 	/* Blocks that the host has. */
 	struct list_head blocks;
@@ -97,9 +102,10 @@ static int take(struct balloon *balloon)
 static void move(struct work_struct *work)
 {
 	struct balloon *balloon = container_of(to_delayed_work(work), struct balloon, work);
-	int result = 0;
+	unsigned long pause = 0;
+	int result, block;
 
-	while (!result) {
+	for (block = 0; block < BLOCKS_PER_RUN; block++) {
 		u32 target = wanted(balloon);
 
 		if (balloon->count + balloon->lost < target)
@@ -109,6 +115,10 @@ static void move(struct work_struct *work)
 		else
 			return;
 		tell(balloon);
+		if (result) {
+			pause = PAUSE;
+			break;
+		}
 		cond_resched();
 	}
 	if (result == -EIO && !balloon->told) {
@@ -116,20 +126,20 @@ static void move(struct work_struct *work)
 		dev_warn(&balloon->device->dev,
 			 "the host does not take or give memory as asked; such memory is lost\n");
 	}
-	schedule_delayed_work(&balloon->work, PAUSE);
+	queue_delayed_work(balloon->queue, &balloon->work, pause);
 }
 
 static void changed(struct virtio_device *device)
 {
 	struct balloon *balloon = device->priv;
 
-	mod_delayed_work(system_wq, &balloon->work, 0);
+	mod_delayed_work(balloon->queue, &balloon->work, 0);
 }
 
 static int probe(struct virtio_device *device)
 {
 	struct balloon *balloon;
-	int result;
+	int result = -ENOMEM;
 
 	if (!is_realm_world())
 		return -ENODEV;
@@ -137,19 +147,26 @@ static int probe(struct virtio_device *device)
 	if (!balloon)
 		return -ENOMEM;
 	balloon->device = device;
+	balloon->queue = alloc_workqueue("realm-memory", WQ_UNBOUND, 1);
+	if (!balloon->queue)
+		goto without_queue;
 	INIT_LIST_HEAD(&balloon->blocks);
 	INIT_DELAYED_WORK(&balloon->work, move);
 	device->priv = balloon;
 	/* Of no queue: with them the transport takes its interrupt, by which the host tells of changes. */
 	result = virtio_find_vqs(device, 0, NULL, NULL, NULL);
-	if (result) {
-		kfree(balloon);
-		return result;
-	}
+	if (result)
+		goto without_interrupt;
 	virtio_device_ready(device);
 	tell(balloon);
-	schedule_delayed_work(&balloon->work, 0);
+	queue_delayed_work(balloon->queue, &balloon->work, 0);
 	return 0;
+
+without_interrupt:
+	destroy_workqueue(balloon->queue);
+without_queue:
+	kfree(balloon);
+	return result;
 }
 
 static void remove(struct virtio_device *device)
@@ -162,6 +179,7 @@ static void remove(struct virtio_device *device)
 	tell(balloon);
 	virtio_reset_device(device);
 	device->config->del_vqs(device);
+	destroy_workqueue(balloon->queue);
 	kfree(balloon);
 }
 
