@@ -221,7 +221,7 @@ coverage: setup-build ## Lines of rmm/core that its tests reach; fewer than 90 i
 	@CLOISTER_STEPS=20000 $(cargo) llvm-cov $(locked) --release -p rmm-core --summary-only --fail-under-lines 90 --ignore-filename-regex '(^|/)(tests|abi)/'
 
 .PHONY: fuzz
-fuzz: setup-build ## Fuzz tokens, reference values, policies and virtio devices, an hour each (MINUTES=60)
+fuzz: setup-build ## Fuzz tokens, reference values, policies, virtio devices, vCPUs and Realms, an hour each (MINUTES=60)
 	@attestation-token/fuzz/run.sh $(MINUTES)
 	@host-vmm/fuzz/run.sh $(MINUTES)
 
