@@ -29,9 +29,10 @@ use host_vmm::notify::Notifier;
 use host_vmm::rmm::{self, RmmError};
 use host_vmm::run_directory::Claim;
 use host_vmm::settings::{Effective, LogFormat};
+use host_vmm::sys::confinement::lowest_priority;
 use host_vmm::sys::kvm::Node;
 use host_vmm::{control_socket, messages, standard_error};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -173,6 +174,10 @@ fn live(
             if let Some(options) = measured.take() {
                 let prepared = Arc::clone(&prepared);
                 scope.spawn(move || {
+                    // The guest does not wait for it. On a host with one CPU the launch would.
+                    if let Err(error) = lowest_priority() {
+                        debug!("the initial measurement is not put last: {error}");
+                    }
                     confinement::enter_or_end(Kind::Device);
                     say_measurement(life, options, &prepared);
                 });

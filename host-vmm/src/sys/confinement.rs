@@ -48,6 +48,23 @@ pub fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
+/// Has this thread give way to all others, of this process and elsewhere, where there are not CPUs enough.
+///
+/// # Errors
+///
+/// The kernel's; it goes on as before.
+pub fn lowest_priority() -> io::Result<()> {
+    const LOWEST: c_int = 19;
+    // SAFETY: it is given numbers alone and changes nothing but a number that the scheduler has of this thread, to
+    // which Linux takes zero.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// The number by which the kernel knows the calling thread.
 pub fn thread_number() -> u64 {
     // SAFETY: takes nothing and gives a number.

@@ -31,8 +31,10 @@ const HEADER_BYTES: usize = 16;
 const QUEUE_SIZE: u16 = 256;
 /// Buffers of one request: the queue has to hold them with header and status.
 const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
-/// Bytes of one buffer: no less than a page of Linux, which can have so many.
-const MAX_SEGMENT_BYTES: u32 = 64 << 10;
+/// Bytes of one buffer.
+const MAX_SEGMENT_BYTES: u32 = 128 << 10;
+/// The same in a Realm.
+const SHARED_SEGMENT_BYTES: u32 = 4 << 10;
 /// Bytes of one request, so that a driver that breaks these rules does not keep the device busy.
 const MAX_REQUEST_BYTES: usize = MAX_SEGMENTS as usize * MAX_SEGMENT_BYTES as usize;
 /// What is copied at once.
@@ -50,8 +52,9 @@ pub struct Block {
     sectors: u64,
     /// Requests begin and end at multiples of so many bytes.
     unit: u64,
-    /// Buffers that one request may have.
+    /// Buffers that one request may have, and bytes of each.
     segments: u32,
+    segment_bytes: u32,
     /// The driver does not ask for what it has written to be kept.
     keep_each: bool,
     identity: [u8; VIRTIO_BLK_ID_BYTES as usize],
@@ -161,6 +164,7 @@ impl Block {
             sectors: size / unit * (unit / SECTOR_BYTES),
             unit,
             segments: MAX_SEGMENTS,
+            segment_bytes: MAX_SEGMENT_BYTES,
             keep_each: true,
             identity,
             chunk: Chunk::new(),
@@ -168,13 +172,15 @@ impl Block {
         })
     }
 
-    /// Asks for requests of at most half of so many bytes. A Realm's kernel copies all of a request into memory
-    /// that it shares with the host, and for one that is larger than all of that it waits for ever; since 6.16 it
-    /// makes requests of 4 MiB where it may.
+    /// Asks for requests that fit into so many bytes. A Realm's kernel copies all of a request into memory that it
+    /// shares with the host, and waits for ever if the request is larger than all of that memory: since 6.16 it makes
+    /// requests of 4 MiB where it may. So they have half of it at most. It needs room for each buffer in one piece,
+    /// which is hard to find for more than a page: what a network waits for packets with lies scattered there.
     pub fn limit_requests(&mut self, shared: u64) {
-        let most = shared / 2 / u64::from(MAX_SEGMENT_BYTES);
+        let most = shared / 2 / u64::from(SHARED_SEGMENT_BYTES);
         let most = u32::try_from(most).unwrap_or(MAX_SEGMENTS);
         self.segments = most.clamp(1, MAX_SEGMENTS);
+        self.segment_bytes = SHARED_SEGMENT_BYTES;
     }
 
     /// Does what a request asks for.
@@ -287,7 +293,7 @@ impl VirtioDevice for Block {
     fn read_configuration(&self, offset: u64, data: &mut [u8]) {
         let mut space = [0; CONFIGURATION_BYTES];
         space[..8].copy_from_slice(&self.sectors.to_le_bytes());
-        space[8..12].copy_from_slice(&MAX_SEGMENT_BYTES.to_le_bytes());
+        space[8..12].copy_from_slice(&self.segment_bytes.to_le_bytes());
         space[12..16].copy_from_slice(&self.segments.to_le_bytes());
         space[20..24].copy_from_slice(&self.unit.to_le_bytes()[..4]);
         read_bytes(&space, offset, data);

@@ -79,7 +79,7 @@ fn the_configuration_says_how_large_the_disk_is() {
         .device
         .with_device(|disk| disk.read_configuration(0, &mut data));
     assert_eq!(data[..8], 8_u64.to_le_bytes(), "whole sectors");
-    assert_eq!(data[8..12], (64_u32 << 10).to_le_bytes());
+    assert_eq!(data[8..12], (128_u32 << 10).to_le_bytes());
     assert_eq!(data[12..16], 254_u32.to_le_bytes());
     assert_eq!(data[16..20], [0; 4]);
     assert_eq!(data[20..], 512_u32.to_le_bytes());
@@ -296,18 +296,19 @@ fn a_realms_requests_fit_into_what_it_shares() {
     let file = disk();
     let mut disk = Block::open(file.path(), false, false).unwrap();
     for (shared, segments) in [
-        (4 << 20, 32_u32),
-        (1 << 20, 8),
+        (4 << 20, 254_u32),
+        (1 << 20, 128),
         // One has to be there.
         (0, 1),
         (u64::MAX, 254),
     ] {
         disk.limit_requests(shared);
-        let mut data = [0; 4];
-        disk.read_configuration(12, &mut data);
-        assert_eq!(u32::from_le_bytes(data), segments);
-        let bytes = u64::from(segments) * u64::from(MAX_SEGMENT_BYTES);
-        assert!(shared == 0 || bytes <= shared / 2);
+        let mut data = [0; 8];
+        disk.read_configuration(8, &mut data);
+        let [size, count] =
+            [&data[..4], &data[4..]].map(|field| u32::from_le_bytes(field.try_into().unwrap()));
+        assert_eq!((size, count), (4096, segments));
+        assert!(shared == 0 || u64::from(size * count) <= shared / 2);
     }
 }
 

@@ -11,6 +11,11 @@ use super::{Kind, Piece, Round};
 const PIECES: &[(&str, &str, f64)] = &[
     ("boot", "from the VMM's start to the first program", 1.3),
     ("cpu", "arithmetic", 1.05),
+    (
+        "first-touch",
+        "64 MiB written and read that nobody has used",
+        1.05,
+    ),
     ("memory", "64 MiB written and read, six times", 1.05),
     ("faults", "64 MiB of fresh pages, three times", 1.05),
     ("processes", "200 programs started by a shell", 1.05),
