@@ -174,7 +174,8 @@ linux-programs: setup-build
 	@tools/build-linux.sh "$(build_folder)" target/linux
 
 .PHONY: guest-image
-guest-image: setup-linux emulator linux-programs ## Build the guest's system: target/guest/Image and initrd
+guest-image: setup emulator linux-programs ## Build the guest's system: target/guest/Image and initrd
+	@tools/build-guest-module.sh target/guest-module "$$(cat target/setup/guest/release)"
 	@$(emulator) guest-image
 
 .PHONY: host-image

@@ -6,7 +6,7 @@
 # host. What these depend on is named as well; the order in which they are loaded is the image
 # builder's to find.
 GUEST_MODULES='arm-cca-guest configfs failover net_failover tsm_report tun virtio_blk virtio_mmio virtio_net'
-GUEST_MODULES+=' virtio-rng vmw_vsock_virtio_transport vmw_vsock_virtio_transport_common vsock'
+GUEST_MODULES+=' virtio_balloon virtio-rng vmw_vsock_virtio_transport vmw_vsock_virtio_transport_common vsock'
 
 setup_guest() {
     use_arm64_lists

@@ -498,6 +498,9 @@ pub(crate) struct GuestImageArgs {
     /// One end of a stream between host and guest.
     #[arg(long, default_value = "target/linux/stream-end")]
     pub(crate) stream_end: PathBuf,
+    /// The kernel module by which a Realm gives memory back.
+    #[arg(long, default_value = "target/guest-module/realm_memory.ko")]
+    pub(crate) memory_module: PathBuf,
     /// The first program, a shell script.
     #[arg(long, default_value = "tests/linux/guest-init")]
     pub(crate) init: PathBuf,

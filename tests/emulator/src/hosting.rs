@@ -7,6 +7,7 @@ mod guest;
 mod kernels;
 mod launch;
 mod load;
+mod memory;
 mod overhead;
 mod refusals;
 mod rmm;

@@ -20,6 +20,9 @@ pub(crate) use load::{HOST_LOAD, LoadParts};
 const GUEST_MODULES: &[&str] = &["virtio_mmio", "virtio_blk", "arm-cca-guest"];
 /// What it loads if it has these devices.
 const MORE_MODULES: &[&str] = &["virtio_net", "virtio-rng", "vmw_vsock_virtio_transport"];
+/// What it loads if it is told that memory moves: as a Realm, and as an ordinary machine.
+const REALM_MEMORY_MODULE: &str = "realm_memory";
+const MEMORY_MODULES: &[&str] = &["virtio_balloon"];
 /// Bytes of the disk that the host has for guests.
 const DISK_BYTES: usize = 4 << 20;
 
@@ -79,6 +82,8 @@ pub(crate) struct GuestParts<'a> {
     pub(crate) realm_kit: &'a Path,
     /// One end of a stream between host and guest.
     pub(crate) stream_end: &'a Path,
+    /// The kernel module by which a Realm gives memory back.
+    pub(crate) memory_module: &'a Path,
 }
 
 /// Puts the guest together.
@@ -87,7 +92,12 @@ pub(crate) fn build_guest(parts: &GuestParts<'_>, folder: &Path) -> Result<(), S
     archive.program("bin/realm-kit", &atomic::read(parts.realm_kit)?)?;
     archive.program("bin/stream-end", &atomic::read(parts.stream_end)?)?;
     archive.folder("modules")?;
-    for (list, wanted) in [("order", GUEST_MODULES), ("more", MORE_MODULES)] {
+    let lists = [
+        ("order", GUEST_MODULES),
+        ("more", MORE_MODULES),
+        ("memory", MEMORY_MODULES),
+    ];
+    for (list, wanted) in lists {
         let mut order = String::new();
         for module in modules::load_order(parts.modules, wanted)? {
             archive.file(&format!("modules/{}.ko", module.name), &module.content)?;
@@ -96,6 +106,10 @@ pub(crate) fn build_guest(parts: &GuestParts<'_>, folder: &Path) -> Result<(), S
         }
         archive.file(&format!("modules/{list}"), order.as_bytes())?;
     }
+    archive.file(
+        &format!("modules/{REALM_MEMORY_MODULE}.ko"),
+        &atomic::read(parts.memory_module)?,
+    )?;
     let system = System::in_folder(folder);
     atomic::write(&system.initrd, &archive.finish()?)?;
     atomic::write(&system.kernel, &atomic::read(parts.kernel)?)?;
@@ -234,6 +248,7 @@ mod tests {
             ("virtio-rng", "depends=\0"),
             ("vmw_vsock_virtio_transport", "depends=vsock\0"),
             ("vsock", "depends=\0"),
+            ("virtio_balloon", "depends=\0"),
         ] {
             module(&path("modules"), name, information.as_bytes());
         }
@@ -244,6 +259,7 @@ mod tests {
             modules: &path("modules"),
             realm_kit: &path("realm-kit"),
             stream_end: &path("stream-end"),
+            memory_module: &path("modules/virtio_blk.ko"),
         };
         build_guest(&parts, &path("guest")).unwrap();
         let entries = entries(&fs::read(path("guest/initrd")).unwrap());
@@ -259,7 +275,9 @@ mod tests {
             content("modules/more"),
             "net_failover\nvirtio_net\nvirtio-rng\nvsock\nvmw_vsock_virtio_transport\n"
         );
-        for list in ["modules/order", "modules/more"] {
+        assert_eq!(content("modules/memory"), "virtio_balloon\n");
+        assert!(!content("modules/realm_memory.ko").is_empty());
+        for list in ["modules/order", "modules/more", "modules/memory"] {
             for name in content(list).lines() {
                 assert!(!content(&format!("modules/{name}.ko")).is_empty());
             }

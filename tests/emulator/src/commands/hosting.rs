@@ -29,6 +29,7 @@ pub(super) fn guest_image(args: &GuestImageArgs) -> Result<Status, CommandError>
         modules: &args.modules,
         realm_kit: &args.realm_kit,
         stream_end: &args.stream_end,
+        memory_module: &args.memory_module,
     };
     systems::build_guest(&parts, &args.out)?;
     Ok(Status::Good)

@@ -5,7 +5,7 @@ use super::Host;
 use super::devices;
 use super::guest::Guest;
 use super::launch::{Launch, Memory};
-use super::{refusals, rmm};
+use super::{memory, refusals, rmm};
 use crate::log::TestLog;
 use crate::session::Session;
 use crate::suite::{Limits, Observer, Outcome, Report, Verdict};
@@ -46,6 +46,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("four-cpus", four_cpus),
     ("devices-of-all-kinds", devices::devices_of_all_kinds),
     ("beside-each-other", beside_each_other),
+    ("memory-moves", memory::memory_moves),
     (
         "refusals-while-realms-live",
         refusals::refusals_while_realms_live,
@@ -356,15 +357,15 @@ pub(super) fn expect_line(lines: &[String], wanted: &str) -> Result<(), String> 
 
 /// What the module counts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Counters {
+pub(super) struct Counters {
     realms: u64,
-    owned: u64,
+    pub(super) owned: u64,
     delegated: u64,
     lost: u64,
 }
 
 impl Counters {
-    fn read(host: &mut Host<'_>) -> Result<Self, String> {
+    pub(super) fn read(host: &mut Host<'_>) -> Result<Self, String> {
         Ok(Self {
             realms: number(host, "cat /sys/class/misc/realm/realms")?,
             owned: number(host, "cat /sys/class/misc/realm/pages_owned")?,
