@@ -51,6 +51,10 @@ if [ "${1-}" = --code ]; then
     :
 elif command -v cargo-deny >/dev/null; then
     check cargo-deny cargo deny --log-level error check bans licenses sources
+    for fuzz in attestation-token/fuzz host-vmm/fuzz; do
+        check "cargo-deny-$fuzz" cargo deny --log-level error --config deny.toml --manifest-path "$fuzz/Cargo.toml" \
+            check bans licenses sources
+    done
     # The advisories come over the network, from outside the package registries.
     if cargo deny --log-level off fetch db >/dev/null 2>&1; then
         check cargo-deny-advisories cargo deny --log-level error check --disable-fetch advisories
