@@ -17,10 +17,12 @@ use crate::systems::HOST_LOAD;
 pub(crate) const SPEAKER: &str = "load: ";
 /// A guest may take this long, but for the time in which it sends and receives.
 const LIMIT: Duration = Duration::from_mins(15);
+/// How long the emulator may take for a second of the machine's clock.
+const SECOND: Duration = Duration::from_mins(4);
 /// Checks beside the guests'.
 const CHECKS_OF_HOST: u64 = 5;
 
-/// Boots the host and runs a guest of each kind; the network is under load for so many seconds, twice.
+/// Boots the host and runs a guest of each kind; its network is under load for so many seconds, four times.
 pub(crate) fn load(
     session: &mut dyn Session,
     limits: Limits,
@@ -52,7 +54,7 @@ pub(crate) fn load(
 }
 
 fn guest(host: &mut Host<'_>, kind: Kind, seconds: u32) -> Result<(), String> {
-    let limit = LIMIT + 4 * Duration::from_secs(seconds.into());
+    let limit = LIMIT + 4 * SECOND * seconds;
     let command = format!("{HOST_LOAD} test {} {seconds}", kind.name());
     host.within(&command, limit).map(drop)
 }
