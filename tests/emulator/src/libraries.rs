@@ -100,3 +100,46 @@ fn names(content: &[u8]) -> Option<Vec<String>> {
     }
     Some(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::modules::tests::module;
+
+    #[test]
+    fn what_a_program_needs_is_found_once() {
+        let system = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            system.path().join(FOLDERS[0]),
+            system.path().join(FOLDERS[1]),
+        );
+        fs::create_dir_all(&first).unwrap();
+        fs::create_dir_all(&second).unwrap();
+        // A program that needs the libraries of this machine, whatever they are.
+        let program = std::env::current_exe().unwrap();
+        let content = fs::read(&program).unwrap();
+        let names = names(&content).unwrap();
+        assert!(
+            names.iter().any(|name| name.starts_with("libc.so")),
+            "{names:?}"
+        );
+        let programs = [program.clone(), program];
+        let missing = needed(system.path(), &programs).unwrap_err().to_string();
+        assert!(missing.contains(&names[0]), "{missing}");
+        // The first one needs them all itself, the others nothing.
+        for name in &names {
+            module(&second, "other", b"");
+            fs::rename(second.join("other.ko"), second.join(name)).unwrap();
+        }
+        fs::write(first.join(&names[0]), &content).unwrap();
+        let libraries = needed(system.path(), &programs).unwrap();
+        let found: Vec<_> = libraries.iter().map(|library| &library.name).collect();
+        assert_eq!(found, names.iter().collect::<Vec<_>>());
+        assert!(libraries[0].content == content);
+        fs::write(first.join(&names[0]), "text").unwrap();
+        let broken = needed(system.path(), &programs).unwrap_err().to_string();
+        assert!(broken.contains("is no program or library"), "{broken}");
+    }
+}
