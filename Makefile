@@ -59,7 +59,7 @@ demo: payloads ## Boot EL3, RMM and a small host: a page changes worlds, and a R
 	@$(emulator) demo --smp $(SMP) --memory $(MEMORY)
 
 .PHONY: test
-test: setup ## Run everything: host tests, QEMU tests, Linux boot, reproducible image
+test: setup ## Run what can be shown in minutes: units, QEMU, Realms on Linux, packages, reproducible image
 	@tools/test.sh all
 
 .PHONY: test-host
@@ -122,7 +122,7 @@ stress: payloads ## A million delegations from four CPUs, against the model (CAL
 	@$(emulator) test --verbose --label stress --smp 4 --memory $(MEMORY) --only 'stress/*' --calls $(CALLS) --time-scale 60
 
 .PHONY: soak
-soak: host-image payloads ## Use a Debian host with Realms long and roughly, two hours or so (SOAK='--hostile 60 --kills 20')
+soak: host-image payloads ## Use a Debian host with Realms long and roughly, three hours or so (SOAK='--hostile 60 --kills 20')
 	@$(emulator) soak --smp $(SMP) --memory $(HOST_MEMORY) $(SOAK)
 
 .PHONY: fleet

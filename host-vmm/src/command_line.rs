@@ -31,9 +31,9 @@ Exit codes:
   1  the guest was started and could not go on
   2  the command line, or a file that it names, cannot be used; nothing was started
   3  this host cannot run the machine (device node, permission, RMM, memory); nothing was started
-  4  ended from outside, by a signal or at the terminal
+  4  ended from outside, by a signal, at the terminal or at the control socket
   5  the guest restarted itself, and --on-reset exit was given
-  6  there is no such machine, it does not answer, or it is not what was asked (ps, probe, stop)
+  6  there is no such machine, it does not answer, or it is not what was asked (ps, probe, stop, memory)
   7  it was told to end and is still there (stop)
   8  a thread made a system call that it does not need: a bug, or an attack"
 )]

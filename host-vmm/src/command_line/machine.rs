@@ -56,11 +56,11 @@ pub struct MachineArguments {
     /// vCPUs [default: 1]
     #[arg(long, value_name = "NUMBER")]
     pub cpus: Option<CpuCount>,
-    /// A virtio disk: a raw image or a block device, with ",readonly" if the guest must not write;
-    /// can be given several times
+    /// A virtio disk: a raw image or a block device, with ",readonly" if the guest must not write, with
+    /// ",direct" past the host's page cache; can be given several times
     #[arg(
         long = "disk",
-        value_name = "FILE[,readonly]",
+        value_name = "FILE[,readonly][,direct]",
         value_parser = OsStringValueParser::new().map(|text| devices::disk(&text))
     )]
     pub disks: Vec<Disk>,

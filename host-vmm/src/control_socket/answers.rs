@@ -9,8 +9,9 @@ use super::metrics;
 use crate::configuration::MemorySize;
 use crate::life::{Life, Moving, MovingError, Peer, Phase};
 
-/// How long a machine may take to end before it counts as stuck.
-const LONGEST_END: Duration = Duration::from_mins(1);
+/// How long a machine may take to end before it counts as stuck: memory of a Realm is wiped page by page, and whoever
+/// kills it then has it started again although its guest has switched itself off.
+const LONGEST_END: Duration = Duration::from_mins(10);
 
 /// What comes after an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -105,6 +105,16 @@ pub(super) fn response(life: &Life) -> Response {
         text.sample(name, &[("reason", reason.name())], life.exits().get(reason));
     }
     realm(life, &mut text);
+    if let Some(moving) = life.moving() {
+        let name = "host_vmm_moving_bytes";
+        text.metric(
+            name,
+            "gauge",
+            "Memory that moves: what the guest shall have, and what it says that it has.",
+        );
+        text.sample(name, &[("kind", "target")], moving.target_bytes);
+        text.sample(name, &[("kind", "guest")], moving.guest_bytes);
+    }
     text.single(
         "host_vmm_lost_messages_total",
         "counter",

@@ -289,6 +289,16 @@ fn memory_moves_when_it_can() {
             .2
             .contains("\"guest-bytes\": 8388608")
     );
+    let (_, _, metrics) = server.ask("GET", "/metrics");
+    for line in [
+        "host_vmm_moving_bytes{kind=\"target\"} 8388608",
+        "host_vmm_moving_bytes{kind=\"guest\"} 8388608",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
     for (body, says) in [
         ("", "target-mib"),
         ("{\"target-mib\": 8, \"x\": 1}", "target-mib"),
