@@ -33,7 +33,7 @@ Exit codes:
   3  this host cannot run the machine (device node, permission, RMM, memory); nothing was started
   4  ended from outside, by a signal, at the terminal or at the control socket
   5  the guest restarted itself, and --on-reset exit was given
-  6  there is no such machine, it does not answer, or it is not what was asked (ps, probe, stop, memory)
+  6  no such machine, no answer from it, or not what was asked (ps, probe, stop, memory)
   7  it was told to end and is still there (stop)
   8  a thread made a system call that it does not need: a bug, or an attack"
 )]

@@ -9,7 +9,6 @@
 //! Decision 24 has the reasons.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use seccompiler::BpfProgram;
@@ -23,6 +22,8 @@ use crate::sys::signal;
 
 mod filters;
 mod folders;
+
+pub use folders::Folders;
 
 /// What becomes of a system call that a thread does not need.
 #[derive(Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Debug)]
@@ -171,7 +172,7 @@ pub fn choose(options: Options) -> Result<(), ConfinementError> {
 /// # Errors
 ///
 /// If the kernel refuses what it says that it can do.
-pub fn keep_folders(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), ConfinementError> {
+pub fn keep_folders(folders: &Folders) -> Result<(), ConfinementError> {
     match CHOSEN.get() {
         Some(chosen) if chosen.options.sandbox != Sandbox::Off => folders::keep(folders),
         _ => Ok(()),

@@ -42,6 +42,9 @@ pub enum Error {
     /// Content of the guest's memory.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Content of the guest's memory that cannot be loaded again.
+    #[error("the guest has restarted itself, and cannot be started again: {0}")]
+    Again(LoadError),
     /// This process cannot give up what it does not need.
     #[error(transparent)]
     Confinement(#[from] ConfinementError),
@@ -63,7 +66,7 @@ impl Error {
     /// The exit code that belongs to it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Machine(MachineError::Vcpu { .. }) => Exit::GuestFailed,
+            Self::Machine(MachineError::Vcpu { .. }) | Self::Again(_) => Exit::GuestFailed,
             Self::Machine(MachineError::Net { error, .. }) if !error.is_the_hosts() => {
                 Exit::Unusable
             }

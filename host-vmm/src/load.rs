@@ -160,9 +160,12 @@ impl Sources {
     ///
     /// If one cannot be opened or is no file.
     pub fn open(configuration: &Configuration) -> Result<Self, LoadError> {
-        let initrd = configuration.initrd.as_deref().map(Source::open);
+        // In the order of the command line: one writer may serve two pipes.
+        let kernel = Source::open(&configuration.kernel, MAX_IMAGE_BYTES + 1)?;
+        let initrd = configuration.initrd.as_deref();
+        let initrd = initrd.map(|path| Source::open(path, MAX_INITRD_BYTES + 1));
         Ok(Self {
-            kernel: Source::open(&configuration.kernel)?,
+            kernel,
             initrd: initrd.transpose()?,
         })
     }

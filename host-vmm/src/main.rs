@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use attestation_token::rim::RimError;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
@@ -16,7 +17,7 @@ use host_vmm::command_line::{
     Arguments, Check, Command, Config, Measure, MeasurementForm, Memory, Probe, Ps, Rmm, Stop,
 };
 use host_vmm::configuration::{Configuration, OnReset, RealmOptions};
-use host_vmm::confinement::{self, Kind};
+use host_vmm::confinement::{self, Folders, Kind};
 use host_vmm::error::Error;
 use host_vmm::exit::{Ending, Exit};
 use host_vmm::fleet::{self, Stopping};
@@ -128,7 +129,10 @@ fn run(effective: &Effective) -> Result<Exit, Error> {
     let sockets = sockets.filter_map(|vsock| vsock.socket.parent());
     // A path without a folder is in the current one.
     let sockets = sockets.map(|folder| Path::new(".").join(folder));
-    confinement::keep_folders(sockets.chain(folder.map(Path::to_owned)))?;
+    confinement::keep_folders(&Folders {
+        own: sockets.collect(),
+        removed_from: folder.map(Path::to_owned).into_iter().collect(),
+    })?;
     let life = Life::new(&effective.configuration, audit);
     match Notifier::from_environment() {
         Ok(notifier) => notifier
@@ -191,16 +195,30 @@ fn live(
             Ending::Reset => {
                 life.record(&Event::Restart);
                 info!(name = %configuration.name, "restart");
-                prepared = Arc::new(sources.prepare(configuration)?);
+                let again = sources.prepare(configuration).map_err(Error::Again)?;
+                prepared = Arc::new(again);
             }
         }
     }
 }
 
-/// Says what `host-vmm measure` prints.
+/// Why there is no initial measurement.
+#[derive(thiserror::Error, Debug)]
+enum Unmeasured {
+    #[error("somebody wants the machine to end")]
+    Ending,
+    #[error(transparent)]
+    Rim(#[from] RimError),
+}
+
+/// Says what `host-vmm measure` prints. Whoever wants the machine to end does not wait for it.
 fn say_measurement(life: &Life, options: &RealmOptions, prepared: &Prepared) {
     let begin = Instant::now();
-    match measure::initial_measurement(options, prepared) {
+    let goes_on = || match life.asked() {
+        Some(_) => Err(Unmeasured::Ending),
+        None => Ok(()),
+    };
+    match measure::initial_measurement_while(options, prepared, goes_on) {
         Ok(measurement) => {
             let hash = options.hash_algorithm.name();
             life.measured(&measurement, hash);
@@ -211,6 +229,7 @@ fn say_measurement(life: &Life, options: &RealmOptions, prepared: &Prepared) {
                 "initial measurement"
             );
         }
+        Err(error @ Unmeasured::Ending) => info!("no initial measurement: {error}"),
         Err(error) => error!(%error, "no initial measurement"),
     }
 }

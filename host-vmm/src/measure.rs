@@ -7,7 +7,7 @@ use attestation_token::claims::HashValue;
 use attestation_token::rim::{Content, GRANULE_BYTES, Realm, RealmParameters, Rec, RimError};
 
 use crate::configuration::{HashAlgorithm, RealmOptions};
-use crate::layout::PAGE_BYTES;
+use crate::layout::{BLOCK_BYTES, PAGE_BYTES};
 use crate::load::Prepared;
 
 pub mod report;
@@ -42,6 +42,19 @@ pub fn initial_measurement(
     options: &RealmOptions,
     prepared: &Prepared,
 ) -> Result<HashValue, RimError> {
+    initial_measurement_while(options, prepared, || Ok(()))
+}
+
+/// The same, for as long as it goes on, which is asked once for each 2 MiB of content.
+///
+/// # Errors
+///
+/// Those of [`initial_measurement`], and that of `goes_on`.
+pub fn initial_measurement_while<E: From<RimError>>(
+    options: &RealmOptions,
+    prepared: &Prepared,
+    mut goes_on: impl FnMut() -> Result<(), E>,
+) -> Result<HashValue, E> {
     let mut realm = Realm::new(&parameters(options, prepared))?;
     let ram = prepared.layout.ram;
     realm.init_ripas(ram.base, ram.end(), RAM_LEVEL)?;
@@ -49,6 +62,9 @@ pub fn initial_measurement(
         let (pages, _) = segment.pages().as_chunks::<GRANULE_BYTES>();
         let addresses = (segment.ipa..).step_by(GRANULE_BYTES);
         for (page, ipa) in pages.iter().zip(addresses) {
+            if ipa.is_multiple_of(BLOCK_BYTES) {
+                goes_on()?;
+            }
             realm.data(ipa, Content::Measured(page))?;
         }
     }

@@ -19,20 +19,33 @@ const NEWEST: ABI = ABI::V9;
 /// What is allowed. It stays open, because threads can open nothing when they need it.
 static ALLOWED: OnceLock<RulesetCreated> = OnceLock::new();
 
-fn allow(folders: impl IntoIterator<Item = PathBuf>) -> Result<RulesetCreated, RulesetError> {
+/// Folders in which a machine has sockets.
+#[derive(Clone, Default, Debug)]
+pub struct Folders {
+    /// Of sockets to its guest: threads may remove files there, and connect to sockets.
+    pub own: Vec<PathBuf>,
+    /// Of control sockets, those of other machines among them: threads may only remove files there.
+    pub removed_from: Vec<PathBuf>,
+}
+
+fn allow(folders: &Folders) -> Result<RulesetCreated, RulesetError> {
     Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .scope(Scope::AbstractUnixSocket)?
         .create()?
         // Folders that are not there are left out.
         .add_rules(path_beneath_rules(
-            folders,
+            &folders.own,
             AccessFs::RemoveFile | AccessFs::ResolveUnix,
+        ))?
+        .add_rules(path_beneath_rules(
+            &folders.removed_from,
+            AccessFs::RemoveFile,
         ))
 }
 
 /// These folders stay, once a thread has called [`enter`].
-pub(super) fn keep(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), ConfinementError> {
+pub(super) fn keep(folders: &Folders) -> Result<(), ConfinementError> {
     let allowed = allow(folders).map_err(ConfinementError::Folders)?;
     // There is one machine for each process.
     let _ = ALLOWED.set(allowed);

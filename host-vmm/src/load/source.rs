@@ -16,7 +16,6 @@ use crate::layout::PAGE_BYTES;
 pub(super) struct Source {
     path: PathBuf,
     file: File,
-    is_pipe: bool,
     first: OnceLock<First>,
 }
 
@@ -36,12 +35,12 @@ struct Stamp {
 }
 
 impl Source {
-    /// Opens it.
+    /// Opens it; a pipe is also read, up to `limit` bytes, because who writes there may wait for that.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened or is neither file nor pipe.
-    pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
+    /// If it cannot be opened or is neither file nor pipe, or if a pipe cannot be read.
+    pub(super) fn open(path: &Path, limit: u64) -> Result<Self, LoadError> {
         let failed = |error| LoadError::Read {
             path: path.into(),
             error,
@@ -51,16 +50,21 @@ impl Source {
         let file = options.read(true).custom_flags(libc::O_NOCTTY).open(path);
         let file = file.map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
-        if kind.is_file() || kind.is_fifo() {
-            Ok(Self {
-                path: path.into(),
-                file,
-                is_pipe: kind.is_fifo(),
-                first: OnceLock::new(),
-            })
+        let first = if kind.is_fifo() {
+            let mut content = Vec::new();
+            let read = (&file).take(limit).read_to_end(&mut content);
+            read.map_err(failed)?;
+            OnceLock::from(First::Content(content))
+        } else if kind.is_file() {
+            OnceLock::new()
         } else {
-            Err(LoadError::NotAFile(path.into()))
-        }
+            return Err(LoadError::NotAFile(path.into()));
+        };
+        Ok(Self {
+            path: path.into(),
+            file,
+            first,
+        })
     }
 
     /// Its name.
@@ -79,23 +83,22 @@ impl Source {
         begins_well: impl FnOnce(&[u8]) -> Result<(), LoadError>,
     ) -> Result<Vec<u8>, LoadError> {
         if let Some(First::Content(content)) = self.first.get() {
+            begins_well(content)?;
             return Ok(content.clone());
         }
         let stamp = self.stamp()?;
+        (&self.file).rewind().map_err(|error| self.failed(error))?;
+        // Room for the whole of it and for the zeroes behind it, so that nothing is copied again.
+        let room = stamp.bytes.min(limit).next_multiple_of(PAGE_BYTES);
         let mut bytes = Vec::new();
-        if !self.is_pipe {
-            (&self.file).rewind().map_err(|error| self.failed(error))?;
-            // Room for the whole of it and for the zeroes behind it, so that nothing is copied again.
-            let room = stamp.bytes.min(limit).next_multiple_of(PAGE_BYTES);
-            bytes
-                .try_reserve_exact(usize::try_from(room).unwrap_or(usize::MAX))
-                .map_err(|_| self.failed(io::ErrorKind::OutOfMemory.into()))?;
-        }
+        bytes
+            .try_reserve_exact(usize::try_from(room).unwrap_or(usize::MAX))
+            .map_err(|_| self.failed(io::ErrorKind::OutOfMemory.into()))?;
         let begin = limit.min(RECOGNISED_BYTES);
         self.read_on(begin, &mut bytes)?;
         begins_well(&bytes)?;
         self.read_on(limit - begin, &mut bytes)?;
-        self.check(stamp, &bytes)?;
+        self.check(stamp)?;
         Ok(bytes)
     }
 
@@ -105,15 +108,8 @@ impl Source {
     }
 
     /// Whether this is what was read before, if there was anything.
-    fn check(&self, stamp: Stamp, bytes: &[u8]) -> Result<(), LoadError> {
-        let first = self.first.get_or_init(|| {
-            if self.is_pipe {
-                First::Content(bytes.to_vec())
-            } else {
-                First::Stamp(stamp)
-            }
-        });
-        match first {
+    fn check(&self, stamp: Stamp) -> Result<(), LoadError> {
+        match self.first.get_or_init(|| First::Stamp(stamp)) {
             First::Stamp(first) if *first != stamp || self.stamp()? != stamp => {
                 Err(LoadError::Changed(self.path.clone()))
             }

@@ -163,11 +163,18 @@ fn what_has_changed_is_not_loaded_again() {
 fn a_pipe_is_read_once_and_loaded_each_time() {
     let mut files = Files::plain();
     let expected = files.prepared();
-    let pipe = files.folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    let kernel = fs::read(&files.configuration.kernel).unwrap();
+    let pipes = ["kernel-pipe", "initrd-pipe"].map(|name| files.folder.path().join(name));
+    let made = std::process::Command::new("mkfifo").args(&pipes).status();
     assert!(made.unwrap().success());
-    files.configuration.initrd = Some(pipe.clone());
-    let writer = std::thread::spawn(move || fs::write(pipe, [7; 5000]));
+    let [kernel_pipe, initrd_pipe] = pipes;
+    files.configuration.kernel.clone_from(&kernel_pipe);
+    files.configuration.initrd = Some(initrd_pipe.clone());
+    // One after the other, as a shell does it.
+    let writer = std::thread::spawn(move || {
+        fs::write(kernel_pipe, kernel)?;
+        fs::write(initrd_pipe, [7; 5000])
+    });
     let sources = Sources::open(&files.configuration).unwrap();
     for _ in 0..3 {
         assert_eq!(sources.prepare(&files.configuration).unwrap(), expected);

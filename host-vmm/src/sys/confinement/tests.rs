@@ -17,7 +17,7 @@ use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::*;
-use crate::confinement::{self, Kind, Options, Sandbox, Seccomp};
+use crate::confinement::{self, Folders, Kind, Options, Sandbox, Seccomp};
 use crate::sys::socket::connect_at_once;
 use crate::worker::Worker;
 
@@ -449,7 +449,7 @@ fn talk(listener: &UnixListener, path: &str, timer: &mut TimerFd, epoll: &Epoll)
 /// In a process of its own: does what threads do all the time, with filters.
 fn work() -> ! {
     confinement::choose(Options::default()).unwrap();
-    confinement::keep_folders([]).unwrap();
+    confinement::keep_folders(&Folders::default()).unwrap();
     let file = fs::File::open(std::env::var(FILE).unwrap()).unwrap();
     let path = format!("{}-socket", std::env::var(FILE).unwrap());
     let listener = UnixListener::bind(&path).unwrap();
@@ -508,8 +508,20 @@ fn threads_do_their_work_with_filters() {
 fn remove(number: usize) -> ! {
     confinement::choose(Options::default()).unwrap();
     let folder = Path::new(&std::env::var(FILE).unwrap()).to_owned();
-    confinement::keep_folders([folder.join("run")]).unwrap();
+    let run = vec![folder.join("run")];
     let kind = KINDS[number];
+    // Who removes control sockets has no right to connect to them.
+    confinement::keep_folders(&match kind {
+        Kind::Sockets => Folders {
+            own: run,
+            removed_from: vec![folder.join("outside")],
+        },
+        _ => Folders {
+            own: Vec::new(),
+            removed_from: run,
+        },
+    })
+    .unwrap();
     let result = in_thread(kind, move || {
         if kind == Kind::Sockets {
             connect_at_once(&folder.join("run/socket"))?;

@@ -63,7 +63,7 @@ impl Pool {
             *below = chunk.first().address();
             let end = chunk.end();
             if let Some(found) = self.remove_if_spare(sweep, slot, index) {
-                if !matches!(found, Spare::Chunk(..)) {
+                if matches!(found, Spare::Pages(..) | Spare::Split(..)) {
                     // Where it was there may be more.
                     *below = end;
                 }
@@ -81,6 +81,9 @@ impl Pool {
     /// Removes what nobody needs of a chunk, or has it split for that.
     fn remove_if_spare(&mut self, sweep: Sweep, slot: usize, index: usize) -> Option<Spare> {
         let chunk = self.chunk(slot)?;
+        if !chunk.idle() && (sweep == Sweep::Whole || !chunk.has_idle_block()) {
+            return None;
+        }
         let (before, after) = self.neighbours(chunk, index);
         let first_stays = before.is_some_and(|(_, it)| !it.idle_page(it.pages() - 1));
         let last_stays = after.is_some_and(|(_, it)| !it.idle_page(0));
@@ -95,9 +98,9 @@ impl Pool {
             }
             Pieces::One if sweep == Sweep::Parts && chunk.has_idle_block() => {
                 let found = Spare::Split(chunk.first(), chunk.order());
-                // Without memory to note it, it stays as it is.
-                self.split(slot, index).ok()?;
-                Some(found)
+                // Without memory to note it, it stays as it is, and so do all others.
+                let split = self.split(slot, index);
+                Some(split.map_or(Spare::None, |()| found))
             }
             Pieces::Single if sweep == Sweep::Parts || !guards || chunk.is_remnant() => {
                 let row = chunk.spare(first_stays, last_stays)?;
