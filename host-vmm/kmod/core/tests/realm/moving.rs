@@ -1,5 +1,6 @@
 //! Memory that a Realm gives back block by block, and gets again.
 
+use realm_kmod_core::pool::Counters;
 use realm_kmod_core::realm::{Fault, Realm};
 
 use crate::machine::{Cpu, Kernel, USER, on_machine};
@@ -28,6 +29,8 @@ fn with_realm(test: impl FnOnce(&Kernel<'_>, &Vm<'_, '_>, &Cpu<'_, '_>)) {
         fill(&vm, &cpu, 0..BLOCKS);
         test(kernel, &vm, &cpu);
         vm.destroy();
+        // By itself, before anybody else looks.
+        assert_eq!(kernel.shared().pool.counters(), Counters::default());
     });
 }
 
