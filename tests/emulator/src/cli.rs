@@ -25,7 +25,7 @@ Examples:
   emulator boot-matrix --only 'dram/*'
   emulator bench --json
   emulator linux --interactive
-  emulator load --seconds 10
+  emulator load --mebibytes 256
   emulator overhead --rounds 5
   emulator kernels 6.12.95+deb12-arm64
   emulator soak --kills 20 --launches 0 --hostile 60";
@@ -38,7 +38,7 @@ Exit codes:
 
 Examples:
   emulator load
-  emulator load --seconds 10 --time-scale 5";
+  emulator load --mebibytes 256";
 
 const OVERHEAD_HELP: &str = "\
 A mark (!) behind a ratio says that it is above its goal; docs/overhead.md says where the cost is.
@@ -311,10 +311,9 @@ pub(crate) struct LoadArgs {
     /// Folder of the host's Image and initrd, with what loads its guests.
     #[arg(long, default_value = "target/load")]
     pub(crate) host: PathBuf,
-    /// Seconds of the machine's clock, of a thousand million instructions each, in which a guest sends, receives, does
-    /// both, and does both beside everything else.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    pub(crate) seconds: u32,
+    /// MiB that a guest sends, receives, does both with, and does both with beside everything else.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) mebibytes: u32,
     /// Name of this run, for its logs and for the summary.
     #[arg(long, default_value = "load")]
     pub(crate) label: String,

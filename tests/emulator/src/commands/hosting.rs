@@ -224,7 +224,7 @@ pub(super) fn load(args: &LoadArgs) -> Result<Status, CommandError> {
     let mut bench = Bench::new(&args.machine, &args.label)?;
     bench.follow(hosting::LOAD_SPEAKER);
     bench.boot(machine, |session, limits, log, observer| {
-        hosting::load(session, limits, args.seconds, log, observer)
+        hosting::load(session, limits, args.mebibytes, log, observer)
     })?;
     bench.conclude(args.record.as_deref())
 }

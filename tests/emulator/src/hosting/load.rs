@@ -15,18 +15,18 @@ use crate::systems::HOST_LOAD;
 
 /// What its lines that say how far it is begin with.
 pub(crate) const SPEAKER: &str = "load: ";
-/// A guest may take this long, but for the time in which it sends and receives.
+/// A guest may take this long, but for what goes through its network.
 const LIMIT: Duration = Duration::from_mins(15);
-/// How long the emulator may take for a second of the machine's clock.
-const SECOND: Duration = Duration::from_mins(4);
+/// How long the emulator may take for a MiB of that.
+const MEBIBYTE: Duration = Duration::from_secs(5);
 /// Checks beside the guests'.
 const CHECKS_OF_HOST: u64 = 5;
 
-/// Boots the host and runs a guest of each kind; its network is under load for so many seconds, four times.
+/// Boots the host and runs a guest of each kind; so many MiB go through its network, four times.
 pub(crate) fn load(
     session: &mut dyn Session,
     limits: Limits,
-    seconds: u32,
+    mebibytes: u32,
     log: &mut dyn TestLog,
     observer: &mut dyn Observer,
 ) -> Report {
@@ -43,8 +43,8 @@ pub(crate) fn load(
         };
         run.check(name, |host| match kind {
             // It leaves the disk that the Realm is to find.
-            Kind::Machine => guest(host, kind, seconds),
-            Kind::Realm => gives_back(host, |host| guest(host, kind, seconds)),
+            Kind::Machine => guest(host, kind, mebibytes),
+            Kind::Realm => gives_back(host, |host| guest(host, kind, mebibytes)),
         });
     }
     run.check("module-unloads", module_unloads);
@@ -53,8 +53,8 @@ pub(crate) fn load(
     run.report
 }
 
-fn guest(host: &mut Host<'_>, kind: Kind, seconds: u32) -> Result<(), String> {
-    let limit = LIMIT + 4 * SECOND * seconds;
-    let command = format!("{HOST_LOAD} test {} {seconds}", kind.name());
+fn guest(host: &mut Host<'_>, kind: Kind, mebibytes: u32) -> Result<(), String> {
+    let limit = LIMIT + 4 * MEBIBYTE * mebibytes;
+    let command = format!("{HOST_LOAD} test {} {mebibytes}", kind.name());
     host.within(&command, limit).map(drop)
 }
