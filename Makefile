@@ -128,7 +128,7 @@ soak: host-image payloads ## Use a Debian host with Realms long and roughly, thr
 .PHONY: fleet
 fleet: host-image payloads ## Start and end 500 Realms in a row, and run ten at once on a host of 16 GiB (half an hour)
 	@$(emulator) soak --smp $(SMP) --memory 16G --label fleet --realm-memory 0 --launches 0 --kills 0 --races 0 \
-	    --pressure 0 --hotplugs 0 --hostile 0 --starts 500 --crowd 10
+	    --pressure 0 --hotplugs 0 --moves 0 --hostile 0 --starts 500 --crowd 10
 
 .PHONY: overhead
 overhead: load-image payloads ## What it costs to be a Realm, in instructions and time (also in target/overhead.json; OVERHEAD='--rounds 5')

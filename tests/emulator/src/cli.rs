@@ -287,6 +287,9 @@ pub(crate) struct SoakArgs {
     /// Times that a CPU of the host goes and comes.
     #[arg(long, default_value_t = 100)]
     pub(crate) hotplugs: u32,
+    /// Times that a Realm gives memory back and gets it again.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) moves: u32,
     /// Seconds of attack by a VMM that means harm.
     #[arg(long, default_value_t = 3600)]
     pub(crate) hostile: u32,

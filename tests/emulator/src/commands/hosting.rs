@@ -200,6 +200,7 @@ pub(super) fn soak(args: &SoakArgs) -> Result<Status, CommandError> {
         races: args.races,
         pressure: args.pressure,
         hotplugs: args.hotplugs,
+        moves: args.moves,
         hostile: args.hostile,
         starts: args.starts,
         crowd: args.crowd,

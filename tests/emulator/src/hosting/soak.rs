@@ -1,5 +1,6 @@
 //! Long and rough use of the host: launches by the dozen, VMMs that are killed, CPUs that come and go,
-//! memory that runs out, a VMM that means harm, and Realms by the hundred and at once (`tests/linux/host-soak`).
+//! memory that runs out and memory that moves, a VMM that means harm, and Realms by the hundred and at once
+//! (`tests/linux/host-soak`).
 
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Amounts {
     pub(crate) pressure: u32,
     /// Times that a CPU goes and comes.
     pub(crate) hotplugs: u32,
+    /// Times that a Realm gives memory back and gets it again.
+    pub(crate) moves: u32,
     /// Seconds of attack.
     pub(crate) hostile: u32,
     /// Small Realms started and ended one after the other.
@@ -38,13 +41,14 @@ pub(crate) struct Amounts {
 
 impl Amounts {
     /// The parts, each with its amount and the time that one of it may take.
-    const fn parts(self) -> [(&'static str, u32, Duration); 8] {
+    const fn parts(self) -> [(&'static str, u32, Duration); 9] {
         [
             ("launches", self.launches, Duration::from_mins(1)),
             ("kills", self.kills, Duration::from_mins(1)),
             ("race", self.races, Duration::from_mins(4)),
             ("pressure", self.pressure, Duration::from_mins(2)),
             ("hotplug", self.hotplugs, Duration::from_secs(20)),
+            ("moves", self.moves, Duration::from_mins(4)),
             ("hostile", self.hostile, Duration::from_secs(2)),
             ("starts", self.starts, Duration::from_secs(20)),
             ("crowd", self.crowd, Duration::from_mins(15)),
