@@ -158,6 +158,8 @@ pub struct Realm {
     active: bool,
     populate_nanoseconds: u64,
     faults: u64,
+    /// Blocks that were full and became shared as a whole.
+    blocks_given: u64,
 }
 
 impl Realm {
@@ -185,6 +187,7 @@ impl Realm {
             active: false,
             populate_nanoseconds: 0,
             faults: 0,
+            blocks_given: 0,
         })
     }
 

@@ -4,10 +4,14 @@ use core::ops::Range;
 
 use super::slots::{Piece, pieces};
 use super::{Realm, RealmError};
-use crate::BLOCK_SIZE;
+use crate::BLOCK_PAGES;
 use crate::granules;
 use crate::host::Host;
 use crate::pool::{Page, Sweep};
+
+/// So many blocks does a Realm give that gives memory back. A guest's kernel that comes up shares fewer, for
+/// its drivers: that is no reason to take blocks apart, of which a Realm that grows makes more when they stay.
+const MANY_BLOCKS: u64 = 8;
 
 impl Realm {
     /// Makes pages private or shared. Pages that become shared lose their private memory, pages that
@@ -40,8 +44,7 @@ impl Realm {
             }
         });
         if !private {
-            // A driver's buffer is no reason to take blocks apart.
-            let most = if size < BLOCK_SIZE {
+            let most = if self.blocks_given < MANY_BLOCKS {
                 Sweep::Whole
             } else {
                 Sweep::Parts
@@ -71,6 +74,7 @@ impl Realm {
     fn make_shared(&mut self, host: &impl Host, piece: &Piece) -> Result<(), RealmError> {
         let rd = self.descriptor.as_ref().map(|descriptor| descriptor.rd);
         let region = self.region_mut(piece.base).ok_or(RealmError::Invalid)?;
+        let given = region.assigned.is_all() && piece.pages.len() == BLOCK_PAGES;
         if let Some(rd) = rd {
             if !region.assigned.all_are(piece.pages.clone(), false) {
                 region.assigned.prepare()?;
@@ -85,6 +89,7 @@ impl Realm {
         if region.private.is_empty() {
             region.drop_block(host);
         }
+        self.blocks_given = self.blocks_given.saturating_add(u64::from(given));
         Ok(())
     }
 

@@ -85,7 +85,7 @@ impl Realm {
                 self.write_off(host, &descriptor);
             }
         }
-        granules::sweep(host, Sweep::Parts);
+        granules::sweep(host, Sweep::Whole);
     }
 
     /// Takes apart what can be; whether nothing is left.
