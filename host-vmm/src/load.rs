@@ -146,7 +146,7 @@ pub struct Prepared {
 }
 
 /// The files of a machine, which stay open, because a process that has made a machine can open nothing any more.
-/// What is in them is in memory only until the machine has it.
+/// What is in them is in memory as long as the machine that was made of it.
 #[derive(Debug)]
 pub struct Sources {
     kernel: Source,

@@ -111,7 +111,7 @@ impl Operator {
 }
 
 /// Makes a machine, runs it until it ends, and takes it down again. What it opens stays open in `held`,
-/// because later this process can open nothing. What it is made of is let go once the machine has it.
+/// because later this process can open nothing.
 ///
 /// # Errors
 ///

@@ -62,8 +62,6 @@ impl Launch<'_> {
         if !self.fill(&prepared, &made.ram)? {
             return Ok(Ending::Ended);
         }
-        // The machine has it now, and it is large.
-        drop(prepared);
         let begin = Instant::now();
         let running = self.start(made)?;
         self.life.enter(Phase::Running);
@@ -75,6 +73,9 @@ impl Launch<'_> {
         self.life.enter(Phase::Ending);
         self.life.record(&stopped(&result, ran));
         self.end(running, ran);
+        // Not earlier: what is let go while a guest first touches its memory comes back to it in pieces, too few of
+        // which are whole blocks.
+        drop(prepared);
         result
     }
 

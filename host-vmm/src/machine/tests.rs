@@ -166,24 +166,6 @@ fn an_ordinary_machine_gets_its_memory_by_copy() {
 }
 
 #[test]
-fn a_machine_that_runs_has_no_second_copy_of_its_content() {
-    for is_realm in [true, false] {
-        let (_folder, configuration) = configuration(is_realm);
-        let prepared = Arc::new(Prepared::new(&configuration).unwrap());
-        let content = Arc::downgrade(&prepared);
-        let (sender, receiver) = mpsc::channel();
-        let look = Step::Do(Box::new(move || {
-            sender.send(content.upgrade().is_none()).unwrap();
-        }));
-        let flavour = [Flavour::Ordinary, Flavour::Module][usize::from(is_realm)];
-        let machine = Arc::new(Machine::new(flavour, vec![vec![look, Step::PowerOff]]));
-        let life = Life::new(&configuration, None);
-        run_with(&life, &configuration, prepared, machine).unwrap();
-        assert!(receiver.recv().unwrap(), "realm: {is_realm}");
-    }
-}
-
-#[test]
 fn the_first_reason_to_end_counts() {
     let (_folder, configuration) = configuration(true);
     // The other vCPU waits for ever, until it is interrupted.
