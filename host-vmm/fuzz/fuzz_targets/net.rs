@@ -3,13 +3,11 @@
 #![no_main]
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::OnceLock;
+use std::os::fd::BorrowedFd;
 
 use host_vmm::devices::virtio::net::{Link, Net};
-use host_vmm_fuzz::{Driver, Input};
+use host_vmm_fuzz::{Driver, Input, nothing};
 use libfuzzer_sys::fuzz_target;
 
 /// The host's side.
@@ -52,10 +50,7 @@ impl Link for Wire {
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        static NOTHING: OnceLock<File> = OnceLock::new();
-        NOTHING
-            .get_or_init(|| File::open("/dev/null").unwrap())
-            .as_fd()
+        nothing()
     }
 }
 

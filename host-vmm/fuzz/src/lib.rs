@@ -14,7 +14,7 @@ use host_vmm::sys::memory::Ram;
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 
 pub use input::Input;
-pub use no_link::NoLink;
+pub use no_link::{NoLink, nothing};
 
 /// Where the guest has its memory, without the bit that makes it shared.
 pub const RAM: Range = Range::new(0x8000_0000, 0x4_0000);

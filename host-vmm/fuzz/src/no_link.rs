@@ -24,9 +24,15 @@ impl Link for NoLink {
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        static NOTHING: OnceLock<File> = OnceLock::new();
-        NOTHING
-            .get_or_init(|| File::open("/dev/null").unwrap())
-            .as_fd()
+        nothing()
     }
+}
+
+/// A file that a link without a network can be waited at.
+#[must_use]
+pub fn nothing() -> BorrowedFd<'static> {
+    static NOTHING: OnceLock<File> = OnceLock::new();
+    NOTHING
+        .get_or_init(|| File::open("/dev/null").unwrap())
+        .as_fd()
 }
