@@ -13,6 +13,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::configuration::{Backend, Configuration};
 use crate::layout::{Layout, Range, Spi};
+use crate::load::Page;
 use crate::sys::kvm::Node;
 use crate::sys::memory::Ram;
 use crate::sys::uapi::{Information, Statistics};
@@ -155,12 +156,12 @@ pub trait VirtualMachine: Send + Sync {
     fn set_ram(&self, ram: &Ram) -> Result<(), BackendError>;
 
     /// Fills private memory with whole pages, which are measured. The kernel may stop in between;
-    /// the number of bytes that are done comes back, and is not 0.
+    /// the number of pages that are done comes back, and is not 0.
     ///
     /// # Errors
     ///
     /// If the kernel refuses, or if the machine is no Realm.
-    fn populate(&self, ipa: u64, pages: &[u8]) -> Result<usize, BackendError>;
+    fn populate(&self, ipa: u64, pages: &[Page]) -> Result<usize, BackendError>;
 
     /// Makes whole pages of a Realm's RAM private or shared.
     ///

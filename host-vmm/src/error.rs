@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use attestation_token::reference::file::ReferenceFileError;
-use attestation_token::rim::RimError;
 use thiserror::Error;
 
 use crate::confinement::ConfinementError;
@@ -12,6 +11,7 @@ use crate::exit::Exit;
 use crate::fleet::FleetError;
 use crate::load::LoadError;
 use crate::machine::MachineError;
+use crate::measure::MeasureError;
 use crate::rmm::RmmError;
 use crate::run_directory::RunDirectoryError;
 use crate::settings::SettingsError;
@@ -52,8 +52,8 @@ pub enum Error {
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// A measurement that cannot be.
-    #[error("the initial measurement cannot be computed: {0}")]
-    Measurement(#[from] RimError),
+    #[error(transparent)]
+    Measurement(#[from] MeasureError),
     /// Reference values that cannot be written.
     #[error("reference values: {0}")]
     Reference(#[from] ReferenceFileError),
@@ -71,7 +71,8 @@ impl Error {
                 Exit::Unusable
             }
             Self::Machine(
-                MachineError::Disk { .. }
+                MachineError::Content(_)
+                | MachineError::Disk { .. }
                 | MachineError::Console { .. }
                 | MachineError::Vsock { .. },
             ) => Exit::Unusable,

@@ -17,19 +17,22 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::configuration::{Configuration, Program};
 use crate::device_tree::{self, DeviceTreeError, Seeds};
-use crate::layout::{BLOCK_BYTES, DEVICE_TREE_BYTES, Layout, PAGE_BYTES, Range};
+use crate::layout::{BLOCK_BYTES, DEVICE_TREE_BYTES, Layout, Range};
 
 pub mod image;
+mod segment;
 mod source;
 
-use image::{Image, ImageError, MAX_IMAGE_BYTES};
+use image::{Image, ImageError, MAX_IMAGE_BYTES, ParseError};
 use source::Source;
+
+pub use segment::{Page, Piece, Pieces, Segment};
 
 /// What is kept behind firmware, of which nothing says how much memory it takes.
 pub const FIRMWARE_BESIDES_BYTES: u64 = BLOCK_BYTES;
@@ -89,52 +92,8 @@ pub enum LoadError {
     Seeds(getrandom::Error),
 }
 
-/// A part of a guest's memory that has content at its start.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Segment {
-    /// Where it is; a multiple of 4 KiB.
-    pub ipa: u64,
-    /// The content, with zeroes behind it up to a multiple of 4 KiB.
-    bytes: Vec<u8>,
-    /// How much of it is content.
-    content_bytes: usize,
-}
-
-impl Segment {
-    /// Content that goes to an address that is a multiple of 4 KiB.
-    fn new(ipa: u64, mut bytes: Vec<u8>) -> Self {
-        let content_bytes = bytes.len();
-        bytes.resize(content_bytes.next_multiple_of(PAGE), 0);
-        Self {
-            ipa,
-            bytes,
-            content_bytes,
-        }
-    }
-
-    /// Whole pages: the content, with zeroes behind it.
-    pub fn pages(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The content alone.
-    pub fn content(&self) -> &[u8] {
-        &self.bytes[..self.content_bytes]
-    }
-
-    /// Where its pages are.
-    pub fn range(&self) -> Range {
-        Range::new(self.ipa, self.bytes.len() as u64)
-    }
-
-    /// SHA-256 of the content, as `sha256sum` has it of the file.
-    pub fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(self.content()).into()
-    }
-}
-
-/// A guest before its start.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A guest before its start. What is in its files is read when it is wanted.
+#[derive(Clone, Debug)]
 pub struct Prepared {
     /// Its address space.
     pub layout: Layout,
@@ -146,11 +105,10 @@ pub struct Prepared {
 }
 
 /// The files of a machine, which stay open, because a process that has made a machine can open nothing any more.
-/// What is in them is in memory as long as the machine that was made of it.
 #[derive(Debug)]
 pub struct Sources {
-    kernel: Source,
-    initrd: Option<Source>,
+    kernel: Arc<Source>,
+    initrd: Option<Arc<Source>>,
 }
 
 impl Sources {
@@ -165,23 +123,25 @@ impl Sources {
         let initrd = configuration.initrd.as_deref();
         let initrd = initrd.map(|path| Source::open(path, MAX_INITRD_BYTES + 1));
         Ok(Self {
-            kernel,
-            initrd: initrd.transpose()?,
+            kernel: Arc::new(kernel),
+            initrd: initrd.transpose()?.map(Arc::new),
         })
     }
 
-    /// Reads them and lays them out. An ordinary machine gets new seeds each time; a Realm is the same each time.
+    /// Lays them out. An ordinary machine gets new seeds each time; a Realm is the same each time.
     ///
     /// # Errors
     ///
     /// If a file cannot be used, if all of it does not fit into the machine's memory, or if a file is not what it
-    /// was the first time.
+    /// was when it was opened.
     pub fn prepare(&self, configuration: &Configuration) -> Result<Prepared, LoadError> {
-        let (image, kernel) = match configuration.program {
-            Program::Kernel => read_kernel(&self.kernel)?,
-            Program::Firmware => read_firmware(&self.kernel)?,
+        let image = match configuration.program {
+            Program::Kernel => kernel(&self.kernel)?,
+            Program::Firmware => firmware(&self.kernel)?,
         };
-        let initrd = self.initrd.as_ref().map(read_initrd).transpose()?;
+        if let Some(source) = &self.initrd {
+            check_initrd(source)?;
+        }
 
         let layout = Layout::new(configuration.memory, configuration.cpus);
         let ram = layout.ram;
@@ -189,7 +149,8 @@ impl Sources {
         // Sizes are bounded: none of these sums comes near 64 bits.
         let device_tree = (entry + image.memory_bytes).next_multiple_of(BLOCK_BYTES);
         let initrd_ipa = device_tree + DEVICE_TREE_BYTES;
-        let initrd = initrd.map(|bytes| Segment::new(initrd_ipa, bytes));
+        let initrd = self.initrd.as_ref();
+        let initrd = initrd.map(|source| Segment::of_file(initrd_ipa, source));
         let end = initrd
             .as_ref()
             .map_or(initrd_ipa, |initrd| initrd.range().end());
@@ -204,21 +165,21 @@ impl Sources {
             None => Some(Seeds::random().map_err(LoadError::Seeds)?),
         };
         // Those are the file's bytes, not the whole pages.
-        let content = |initrd: &Segment| Range::new(initrd.ipa, initrd.content().len() as u64);
+        let content = |initrd: &Segment| Range::new(initrd.ipa, initrd.content_bytes());
         let initrd_content = initrd.as_ref().map(content);
         let tree = device_tree::build(configuration, &layout, initrd_content, seeds.as_ref())?;
         Ok(Prepared {
             layout,
             entry,
-            kernel: Segment::new(entry, kernel),
-            device_tree: Segment::new(device_tree, tree),
+            kernel: Segment::of_file(entry, &self.kernel),
+            device_tree: Segment::made(device_tree, tree),
             initrd,
         })
     }
 }
 
 impl Prepared {
-    /// Reads the files of a machine and lays them out.
+    /// Opens the files of a machine and lays them out.
     ///
     /// # Errors
     ///
@@ -255,47 +216,52 @@ impl Prepared {
     }
 }
 
-const PAGE: usize = 4096;
-const _: () = assert!(PAGE as u64 == PAGE_BYTES);
+impl image::File for Source {
+    type Error = LoadError;
 
-fn read_kernel(source: &Source) -> Result<(Image, Vec<u8>), LoadError> {
-    let failed = |error| LoadError::Kernel {
-        path: source.path().into(),
-        error,
-    };
-    // Half a gigabyte of something else need not be read.
-    let recognised = |begin: &[u8]| Image::recognise(begin).map_err(failed);
-    let bytes = source.read(MAX_IMAGE_BYTES + 1, recognised)?;
-    let image = Image::parse(&bytes).map_err(failed)?;
-    Ok((image, bytes))
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn read_at(&self, offset: u64, room: &mut [u8]) -> Result<(), LoadError> {
+        self.read_at(offset, room)
+    }
+}
+
+fn kernel(source: &Source) -> Result<Image, LoadError> {
+    let image = Image::parse(source).map_err(|error| match error {
+        ParseError::Image(error) => LoadError::Kernel {
+            path: source.path().into(),
+            error,
+        },
+        ParseError::Read(error) => error,
+    })?;
+    source.check()?;
+    Ok(image)
 }
 
 /// Firmware has no header that says anything.
-fn read_firmware(source: &Source) -> Result<(Image, Vec<u8>), LoadError> {
-    let bytes = source.read(MAX_IMAGE_BYTES + 1, |_| Ok(()))?;
-    let found = bytes.len() as u64;
+fn firmware(source: &Source) -> Result<Image, LoadError> {
+    let found = source.bytes();
     if found == 0 {
         return Err(LoadError::Empty(source.path().into()));
     }
     if found > MAX_IMAGE_BYTES {
         return Err(LoadError::FirmwareTooLarge(source.path().into()));
     }
-    let image = Image {
+    source.check()?;
+    Ok(Image {
         text_offset: 0,
         memory_bytes: found + FIRMWARE_BESIDES_BYTES,
-    };
-    Ok((image, bytes))
+    })
 }
 
-fn read_initrd(source: &Source) -> Result<Vec<u8>, LoadError> {
-    let bytes = source.read(MAX_INITRD_BYTES + 1, |_| Ok(()))?;
-    if bytes.is_empty() {
-        return Err(LoadError::Empty(source.path().into()));
+fn check_initrd(source: &Source) -> Result<(), LoadError> {
+    match source.bytes() {
+        0 => Err(LoadError::Empty(source.path().into())),
+        bytes if bytes > MAX_INITRD_BYTES => Err(LoadError::InitrdTooLarge(source.path().into())),
+        _ => source.check(),
     }
-    if bytes.len() as u64 > MAX_INITRD_BYTES {
-        return Err(LoadError::InitrdTooLarge(source.path().into()));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::devices::bus::Overlap;
 use crate::devices::virtio::vsock::ListenerError;
 use crate::exit::Ending;
 use crate::life::{Life, Phase};
-use crate::load::Prepared;
+use crate::load::{LoadError, Prepared};
 use crate::sys::signal::Endings;
 use crate::sys::tap::TapError;
 use crate::vcpu::VcpuError;
@@ -37,6 +37,9 @@ pub enum MachineError {
     /// The back-end.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// What is in memory at the start cannot be read, or is not what it was.
+    #[error(transparent)]
+    Content(#[from] LoadError),
     /// There is no room for the machine's memory in this process.
     #[error("no room for the machine's memory: {0}")]
     Memory(io::Error),
@@ -119,7 +122,7 @@ impl Operator {
 pub fn launch(
     life: &Arc<Life>,
     configuration: &Configuration,
-    prepared: Arc<Prepared>,
+    prepared: &Prepared,
     held: &Held,
 ) -> Result<Ending, MachineError> {
     let begin = Instant::now();

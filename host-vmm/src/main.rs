@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use attestation_token::rim::RimError;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
@@ -25,7 +24,7 @@ use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
 use host_vmm::load::{Prepared, Sources};
 use host_vmm::machine::{self, Held, MachineError, Operator};
-use host_vmm::measure::{self, report};
+use host_vmm::measure::{self, MeasureError, report};
 use host_vmm::notify::Notifier;
 use host_vmm::rmm::{self, RmmError};
 use host_vmm::run_directory::Claim;
@@ -156,7 +155,7 @@ fn live(
 ) -> Result<Exit, Error> {
     let begin = Instant::now();
     let sources = Sources::open(configuration)?;
-    let mut prepared = Arc::new(sources.prepare(configuration)?);
+    let mut prepared = sources.prepare(configuration)?;
     let held = Held::default();
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
@@ -176,17 +175,21 @@ fn live(
         let ending = thread::scope(|scope| {
             // Beside the launch, which takes no notice of it; once, because it stays the same.
             if let Some(options) = measured.take() {
-                let prepared = Arc::clone(&prepared);
+                let prepared = &prepared;
                 scope.spawn(move || {
                     // The guest does not wait for it. On a host with one CPU the launch would.
                     if let Err(error) = lowest_priority() {
                         debug!("the initial measurement is not put last: {error}");
                     }
                     confinement::enter_or_end(Kind::Device);
-                    say_measurement(life, options, &prepared);
+                    say_measurement(life, options, prepared);
                 });
             }
-            machine::launch(life, configuration, prepared, &held)
+            machine::launch(life, configuration, &prepared, &held)
+        });
+        let ending = ending.map_err(|error| match error {
+            MachineError::Content(error) if life.launches() > 1 => Error::Again(error),
+            error => error.into(),
         })?;
         match ending {
             Ending::PoweredOff => return Ok(Exit::Done),
@@ -195,8 +198,7 @@ fn live(
             Ending::Reset => {
                 life.record(&Event::Restart);
                 info!(name = %configuration.name, "restart");
-                let again = sources.prepare(configuration).map_err(Error::Again)?;
-                prepared = Arc::new(again);
+                prepared = sources.prepare(configuration).map_err(Error::Again)?;
             }
         }
     }
@@ -208,7 +210,7 @@ enum Unmeasured {
     #[error("somebody wants the machine to end")]
     Ending,
     #[error(transparent)]
-    Rim(#[from] RimError),
+    Measure(#[from] MeasureError),
 }
 
 /// Says what `host-vmm measure` prints. Whoever wants the machine to end does not wait for it.
@@ -248,7 +250,7 @@ fn measure(arguments: Measure) -> Result<Exit, Error> {
         MeasurementForm::Hex => format!("{measurement}\n"),
         MeasurementForm::Toml => report::toml(&configuration, &options, measurement)?,
         MeasurementForm::Json => {
-            let report = report::Report::new(&configuration, &options, &prepared, measurement);
+            let report = report::Report::new(&configuration, &options, &prepared, measurement)?;
             let json = serde_json::to_string_pretty(&report);
             json.map_err(|error| Error::Output(error.into()))? + "\n"
         }

@@ -5,10 +5,11 @@
 
 use attestation_token::claims::HashValue;
 use attestation_token::rim::{Content, GRANULE_BYTES, Realm, RealmParameters, Rec, RimError};
+use thiserror::Error;
 
 use crate::configuration::{HashAlgorithm, RealmOptions};
-use crate::layout::{BLOCK_BYTES, PAGE_BYTES};
-use crate::load::Prepared;
+use crate::layout::PAGE_BYTES;
+use crate::load::{LoadError, Prepared};
 
 pub mod report;
 
@@ -16,6 +17,17 @@ pub mod report;
 const RAM_LEVEL: u8 = 2;
 
 const _: () = assert!(GRANULE_BYTES as u64 == PAGE_BYTES);
+
+/// Why there is no measurement.
+#[derive(Error, Debug)]
+pub enum MeasureError {
+    /// The content cannot be read, or is not what it was.
+    #[error(transparent)]
+    Content(#[from] LoadError),
+    /// A Realm that cannot be; what [`Prepared::new`] makes can.
+    #[error("the initial measurement cannot be computed: {0}")]
+    Realm(#[from] RimError),
+}
 
 /// The parameters that are measured.
 pub fn parameters(options: &RealmOptions, prepared: &Prepared) -> RealmParameters {
@@ -37,11 +49,11 @@ pub fn parameters(options: &RealmOptions, prepared: &Prepared) -> RealmParameter
 ///
 /// # Errors
 ///
-/// None for what [`Prepared::new`] makes; they are those of the measurement's own checks.
+/// Those of reading the content.
 pub fn initial_measurement(
     options: &RealmOptions,
     prepared: &Prepared,
-) -> Result<HashValue, RimError> {
+) -> Result<HashValue, MeasureError> {
     initial_measurement_while(options, prepared, || Ok(()))
 }
 
@@ -50,22 +62,24 @@ pub fn initial_measurement(
 /// # Errors
 ///
 /// Those of [`initial_measurement`], and that of `goes_on`.
-pub fn initial_measurement_while<E: From<RimError>>(
+pub fn initial_measurement_while<E: From<MeasureError>>(
     options: &RealmOptions,
     prepared: &Prepared,
     mut goes_on: impl FnMut() -> Result<(), E>,
 ) -> Result<HashValue, E> {
-    let mut realm = Realm::new(&parameters(options, prepared))?;
+    let mut realm = Realm::new(&parameters(options, prepared)).map_err(MeasureError::from)?;
     let ram = prepared.layout.ram;
-    realm.init_ripas(ram.base, ram.end(), RAM_LEVEL)?;
+    let initialised = realm.init_ripas(ram.base, ram.end(), RAM_LEVEL);
+    initialised.map_err(MeasureError::from)?;
     for segment in prepared.segments() {
-        let (pages, _) = segment.pages().as_chunks::<GRANULE_BYTES>();
-        let addresses = (segment.ipa..).step_by(GRANULE_BYTES);
-        for (page, ipa) in pages.iter().zip(addresses) {
-            if ipa.is_multiple_of(BLOCK_BYTES) {
-                goes_on()?;
+        let mut pieces = segment.pieces();
+        while let Some(piece) = pieces.next().map_err(MeasureError::from)? {
+            goes_on()?;
+            let addresses = (piece.ipa..).step_by(GRANULE_BYTES);
+            for (page, ipa) in piece.pages.iter().zip(addresses) {
+                let measured = realm.data(ipa, Content::Measured(&page.0));
+                measured.map_err(MeasureError::from)?;
             }
-            realm.data(ipa, Content::Measured(page))?;
         }
     }
     realm.rec(&Rec {

@@ -13,6 +13,7 @@ use super::{BackendError, Exit, Start, Vcpu, VirtualMachine, Visibility};
 use crate::configuration::{Configuration, CpuCount, MemorySize, RealmOptions};
 use crate::devices::lock;
 use crate::layout::{Layout, Range, Spi};
+use crate::load::Page;
 use crate::sys::memory::Ram;
 use crate::test_kernel::TestKernel;
 
@@ -58,7 +59,7 @@ pub(crate) struct Machine {
     interrupted: Arc<(Mutex<bool>, Condvar)>,
     /// The first call of this name fails.
     fails: Option<&'static str>,
-    /// Bytes that a call populates at most.
+    /// Pages that a call populates at most.
     pub(crate) populates: usize,
     /// RAM as devices see it.
     pub(crate) ram: Mutex<Option<Ram>>,
@@ -114,7 +115,7 @@ impl VirtualMachine for Machine {
         self.call("ram", Event::Ram(ram.range()))
     }
 
-    fn populate(&self, ipa: u64, pages: &[u8]) -> Result<usize, BackendError> {
+    fn populate(&self, ipa: u64, pages: &[Page]) -> Result<usize, BackendError> {
         let done = pages.len().min(self.populates);
         self.call("populate", Event::Populate(ipa, done))?;
         Ok(done)

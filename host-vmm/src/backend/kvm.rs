@@ -8,13 +8,14 @@ use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use vmm_sys_util::eventfd::EventFd;
-use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
+use zerocopy::IntoBytes as _;
 
 use super::abilities::Abilities;
 use super::{BackendError, Exit, RmiVersion, Start, Vcpu, VirtualMachine, Visibility};
 use crate::configuration::{Configuration, HashAlgorithm, PersonalizationValue, RealmOptions};
 use crate::devices::lock;
 use crate::layout::{GIC_DISTRIBUTOR, INTERRUPTS, Layout, Range, Spi};
+use crate::load::Page;
 use crate::sys::memory::Ram;
 use crate::sys::signal;
 use crate::sys::uapi::{
@@ -54,11 +55,6 @@ const FEATURE_PSCI: u32 = 2;
 /// Pages that are populated at once: the kernel is left in between, so that this process can end
 /// and show how far it is.
 const POPULATE_PAGES: usize = 256;
-
-/// A page where the kernel wants to find one.
-#[repr(C, align(4096))]
-#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct Page([u8; 4096]);
 
 /// The slot of RAM; there is no other.
 const RAM_SLOT: u32 = 0;
@@ -190,8 +186,6 @@ pub struct Machine<V> {
     flavour: Flavour,
     /// Stands for a Realm's private memory.
     private: Mutex<Option<OwnedFd>>,
-    /// The content of private memory on its way there.
-    staging: Mutex<Vec<Page>>,
 }
 
 impl<V: VmCalls> Machine<V> {
@@ -237,7 +231,6 @@ impl<V: VmCalls> Machine<V> {
             vm,
             flavour,
             private: Mutex::new(None),
-            staging: Mutex::default(),
         })
     }
 
@@ -341,14 +334,9 @@ impl<V: VmCalls> VirtualMachine for Machine<V> {
         Ok(())
     }
 
-    fn populate(&self, ipa: u64, pages: &[u8]) -> Result<usize, BackendError> {
+    fn populate(&self, ipa: u64, pages: &[Page]) -> Result<usize, BackendError> {
         self.realm_only("private memory")?;
-        let mut staging = lock(&self.staging);
-        staging.resize_with(POPULATE_PAGES, Page::new_zeroed);
-        let staging = staging.as_mut_slice().as_mut_bytes();
-        let count = pages.len().min(staging.len());
-        staging[..count].copy_from_slice(&pages[..count]);
-        let source = &staging[..count];
+        let source = pages[..pages.len().min(POPULATE_PAGES)].as_bytes();
         let mut request = Populate {
             base: ipa,
             size: source.len() as u64,
@@ -357,9 +345,8 @@ impl<V: VmCalls> VirtualMachine for Machine<V> {
             reserved: 0,
         };
         let result = self.vm.populate(&mut request, source);
-        let done = source
-            .len()
-            .saturating_sub(usize::try_from(request.size).unwrap_or(usize::MAX));
+        let left = usize::try_from(request.size).unwrap_or(usize::MAX);
+        let done = source.len().saturating_sub(left) / size_of::<Page>();
         match result {
             // What is done is done; an error comes again if it has to.
             _ if done > 0 => Ok(done),

@@ -6,14 +6,14 @@
 
 use thiserror::Error;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::layout::{BLOCK_BYTES, PAGE_BYTES};
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 64;
 /// From how many bytes one sees what a file is.
-pub const RECOGNISED_BYTES: u64 = 1024;
+const RECOGNISED_BYTES: usize = 1024;
 /// The device tree has to be within 512 MiB of the kernel's first byte, and takes 2 MiB.
 pub const MAX_IMAGE_BYTES: u64 = (512 << 20) - 2 * BLOCK_BYTES;
 
@@ -22,7 +22,6 @@ const FLAG_BIG_ENDIAN: u64 = 1 << 0;
 
 const PE_MAGIC: [u8; 4] = *b"PE\0\0";
 const PE_MACHINE_ARM64: u16 = 0xaa64;
-const PE_SECTION_BYTES: usize = 40;
 
 /// Why a file is not a kernel that can be started.
 #[derive(Clone, Copy, PartialEq, Eq, Error, Debug)]
@@ -64,6 +63,37 @@ pub enum ImageError {
     TooLarge(u64),
 }
 
+/// A file that may be a kernel. Headers alone are read of it, wherever they are.
+pub trait File {
+    /// What reading may come to.
+    type Error;
+
+    /// How long it is.
+    fn bytes(&self) -> u64;
+
+    /// Reads what is at `offset`, as much as there is room for; that much there is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    fn read_at(&self, offset: u64, room: &mut [u8]) -> Result<(), Self::Error>;
+}
+
+/// Why a file's headers say nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ParseError<E> {
+    /// It is no kernel that can be started.
+    Image(ImageError),
+    /// It cannot be read.
+    Read(E),
+}
+
+impl<E> From<ImageError> for ParseError<E> {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
@@ -76,7 +106,7 @@ struct Header {
     pe_offset: U32,
 }
 
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct PeHeader {
     magic: [u8; 4],
@@ -87,7 +117,7 @@ struct PeHeader {
     characteristics: U16,
 }
 
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct PeSection {
     name: [u8; 8],
@@ -99,7 +129,7 @@ struct PeSection {
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
-const _: () = assert!(size_of::<PeSection>() == PE_SECTION_BYTES);
+const _: () = assert!(size_of::<PeSection>() == 40);
 
 /// What a kernel's header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,52 +141,49 @@ pub struct Image {
 }
 
 impl Header {
-    fn of(file: &[u8]) -> Result<Self, ImageError> {
-        match Self::read_from_prefix(file) {
+    /// The header in the first [`RECOGNISED_BYTES`] of a file, or fewer if it has no more.
+    fn of(begin: &[u8]) -> Result<Self, ImageError> {
+        match Self::read_from_prefix(begin) {
             Ok((header, _)) if header.magic == MAGIC => Ok(header),
-            _ => Err(something_else(file)),
+            _ => Err(something_else(begin)),
         }
     }
 }
 
 impl Image {
-    /// Looks whether the first [`RECOGNISED_BYTES`] of a file, or fewer if it has no more, are
-    /// those of a kernel.
+    /// Takes the headers of a file apart.
     ///
     /// # Errors
     ///
-    /// If they are those of something else.
-    pub fn recognise(start: &[u8]) -> Result<(), ImageError> {
-        Header::of(start).map(|_| ())
-    }
-
-    /// Takes the header of a whole file apart.
-    ///
-    /// # Errors
-    ///
-    /// If it is not one, or one that cannot be started.
-    pub fn parse(file: &[u8]) -> Result<Self, ImageError> {
-        let header = Header::of(file)?;
-        let found = file.len() as u64;
+    /// If it is not a kernel, or one that cannot be started, or if it cannot be read.
+    pub fn parse<F: File>(file: &F) -> Result<Self, ParseError<F::Error>> {
+        let found = file.bytes();
+        let mut begin = [0; RECOGNISED_BYTES];
+        let length = usize::try_from(found).map_or(begin.len(), |found| found.min(begin.len()));
+        let begin = &mut begin[..length];
+        file.read_at(0, begin).map_err(ParseError::Read)?;
+        let header = Header::of(begin)?;
         let text_offset = header.text_offset.get();
         let image_bytes = header.image_size.get();
         if image_bytes == 0 {
-            return Err(ImageError::NoSize);
+            return Err(ImageError::NoSize.into());
         }
         if header.flags.get() & FLAG_BIG_ENDIAN != 0 {
-            return Err(ImageError::BigEndian);
+            return Err(ImageError::BigEndian.into());
         }
         if text_offset >= BLOCK_BYTES || !text_offset.is_multiple_of(PAGE_BYTES) {
-            return Err(ImageError::TextOffset(text_offset));
+            return Err(ImageError::TextOffset(text_offset).into());
         }
         let memory_bytes = image_bytes.max(found);
         if memory_bytes > MAX_IMAGE_BYTES {
-            return Err(ImageError::TooLarge(memory_bytes));
+            return Err(ImageError::TooLarge(memory_bytes).into());
         }
-        if let Some(expected) = efi_bytes(file, header.pe_offset.get())?
-            && expected > found
-        {
-            return Err(ImageError::Truncated { expected, found });
+        let pe_offset = header.pe_offset.get();
+        if pe_offset != 0 && begin.starts_with(b"MZ") {
+            let expected = efi_bytes(file, pe_offset)?;
+            if expected > found {
+                return Err(ImageError::Truncated { expected, found }.into());
+            }
         }
         Ok(Self {
             text_offset,
@@ -165,33 +192,31 @@ impl Image {
     }
 }
 
-/// How long an EFI program has to be, by its sections; `None` if the file is not one.
-fn efi_bytes(file: &[u8], pe_offset: u32) -> Result<Option<u64>, ImageError> {
-    if pe_offset == 0 || !file.starts_with(b"MZ") {
-        return Ok(None);
-    }
-    let found = file.len() as u64;
-    let cut = |expected: u64| ImageError::Truncated { expected, found };
-    let begin = u64::from(pe_offset);
-    let end = begin + size_of::<PeHeader>() as u64;
-    let rest = usize::try_from(pe_offset)
-        .ok()
-        .and_then(|at| file.get(at..));
-    let (header, rest) =
-        PeHeader::read_from_prefix(rest.unwrap_or_default()).map_err(|_| cut(end))?;
+/// How long an EFI program has to be, by its sections.
+fn efi_bytes<F: File>(file: &F, pe_offset: u32) -> Result<u64, ParseError<F::Error>> {
+    let found = file.bytes();
+    let read = |offset: u64, room: &mut [u8]| {
+        let expected = offset + room.len() as u64;
+        if expected > found {
+            return Err(ImageError::Truncated { expected, found }.into());
+        }
+        file.read_at(offset, room).map_err(ParseError::Read)
+    };
+    let mut header = PeHeader::new_zeroed();
+    let offset = u64::from(pe_offset);
+    read(offset, header.as_mut_bytes())?;
     if header.magic != PE_MAGIC || header.machine.get() != PE_MACHINE_ARM64 {
-        return Err(ImageError::NotAKernel);
+        return Err(ImageError::NotAKernel.into());
     }
-    let skip = usize::from(header.optional_header_bytes.get());
-    let count = usize::from(header.sections.get());
-    let table_end = end + (skip + count * PE_SECTION_BYTES) as u64;
-    let table = rest.get(skip..skip + count * PE_SECTION_BYTES);
-    let table = <[PeSection]>::ref_from_bytes(table.ok_or(cut(table_end))?);
-    let sections = table.map_err(|_| cut(table_end))?;
+    let mut sections = vec![PeSection::new_zeroed(); header.sections.get().into()];
+    let offset =
+        offset + size_of::<PeHeader>() as u64 + u64::from(header.optional_header_bytes.get());
+    read(offset, sections.as_mut_bytes())?;
+    let table_end = offset + size_of_val(sections.as_slice()) as u64;
     let ends = sections
         .iter()
         .map(|section| u64::from(section.raw_offset.get()) + u64::from(section.raw_size.get()));
-    Ok(Some(ends.max().unwrap_or(table_end)))
+    Ok(ends.max().unwrap_or(table_end))
 }
 
 /// What a file is that is not an arm64 kernel, as far as its first bytes tell.

@@ -6,9 +6,10 @@ use vm_memory::{Bytes as _, GuestAddress};
 
 use super::MachineError;
 use super::control::Control;
-use crate::backend::{BackendError, VirtualMachine};
+use crate::backend::VirtualMachine;
+use crate::layout::PAGE_BYTES;
 use crate::life::Life;
-use crate::load::Prepared;
+use crate::load::{Piece, Prepared};
 use crate::progress::Progress;
 use crate::sys::memory::Ram;
 
@@ -18,7 +19,7 @@ pub(super) fn populate(
     machine: &dyn VirtualMachine,
     prepared: &Prepared,
     control: &Control,
-) -> Result<Option<u64>, BackendError> {
+) -> Result<Option<u64>, MachineError> {
     let total = prepared
         .segments()
         .map(|segment| segment.range().size)
@@ -27,18 +28,23 @@ pub(super) fn populate(
     let mut filled = 0;
     life.set_filled(filled, total);
     for segment in prepared.segments() {
-        let mut ipa = segment.range().base;
-        let mut pages = segment.pages();
-        while !pages.is_empty() {
-            if control.is_ending() {
-                return Ok(None);
+        let mut pieces = segment.pieces();
+        while let Some(Piece {
+            mut ipa, mut pages, ..
+        }) = pieces.next()?
+        {
+            while !pages.is_empty() {
+                if control.is_ending() {
+                    return Ok(None);
+                }
+                let done = machine.populate(ipa, pages)?.min(pages.len());
+                let bytes = done as u64 * PAGE_BYTES;
+                pages = &pages[done..];
+                ipa += bytes;
+                filled += bytes;
+                life.set_filled(filled, total);
+                progress.advance(bytes);
             }
-            let done = machine.populate(ipa, pages)?.min(pages.len());
-            pages = &pages[done..];
-            ipa += done as u64;
-            filled += done as u64;
-            life.set_filled(filled, total);
-            progress.advance(done as u64);
         }
     }
     Ok(Some(total))
@@ -49,10 +55,12 @@ pub(super) fn copy(ram: &Ram, prepared: &Prepared) -> Result<u64, MachineError> 
     let memory = ram.for_devices();
     let mut total = 0;
     for segment in prepared.segments() {
-        let address = GuestAddress(segment.range().base);
-        memory
-            .write_slice(segment.content(), address)
-            .map_err(|error| MachineError::Memory(io::Error::other(error)))?;
+        let mut pieces = segment.pieces();
+        while let Some(piece) = pieces.next()? {
+            memory
+                .write_slice(piece.content(), GuestAddress(piece.ipa))
+                .map_err(|error| MachineError::Memory(io::Error::other(error)))?;
+        }
         total += segment.range().size;
     }
     Ok(total)

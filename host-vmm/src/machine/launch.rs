@@ -52,14 +52,10 @@ struct Running {
 
 impl Launch<'_> {
     /// The whole of it, which has begun at a certain time.
-    pub(super) fn run(
-        self,
-        prepared: Arc<Prepared>,
-        begin: Instant,
-    ) -> Result<Ending, MachineError> {
+    pub(super) fn run(self, prepared: &Prepared, begin: Instant) -> Result<Ending, MachineError> {
         self.life.attach_machine(&self.machine);
-        let made = self.make(&prepared, begin)?;
-        if !self.fill(&prepared, &made.ram)? {
+        let made = self.make(prepared, begin)?;
+        if !self.fill(prepared, &made.ram)? {
             return Ok(Ending::Ended);
         }
         let begin = Instant::now();
@@ -73,9 +69,6 @@ impl Launch<'_> {
         self.life.enter(Phase::Ending);
         self.life.record(&stopped(&result, ran));
         self.end(running, ran);
-        // Not earlier: what is let go while a guest first touches its memory comes back to it in pieces, too few of
-        // which are whole blocks.
-        drop(prepared);
         result
     }
 

@@ -42,15 +42,6 @@ fn run(
     prepared: &Prepared,
     machine: Arc<dyn VirtualMachine>,
 ) -> Result<Ending, MachineError> {
-    run_with(life, configuration, Arc::new(prepared.clone()), machine)
-}
-
-fn run_with(
-    life: &Arc<Life>,
-    configuration: &Configuration,
-    prepared: Arc<Prepared>,
-    machine: Arc<dyn VirtualMachine>,
-) -> Result<Ending, MachineError> {
     let control = Control::new();
     life.attach(&control);
     let launch = Launch {
@@ -111,7 +102,7 @@ fn a_realm_is_made_in_the_order_of_its_measurement() {
     ];
     expected.extend(prepared.segments().map(|segment| {
         let range = segment.range();
-        Event::Populate(range.base, usize::try_from(range.size).unwrap())
+        Event::Populate(range.base, usize::try_from(range.size / 0x1000).unwrap())
     }));
     assert_eq!(log, expected);
 }
@@ -121,13 +112,13 @@ fn memory_is_filled_in_as_many_steps_as_the_kernel_takes() {
     let (_folder, configuration) = configuration(true);
     let prepared = Prepared::new(&configuration).unwrap();
     let mut machine = Machine::new(Flavour::Module, vec![vec![Step::PowerOff]]);
-    machine.populates = 0x1000;
+    machine.populates = 1;
     let (result, log) = run_machine(&configuration, machine);
     result.unwrap();
     let populated: Vec<u64> = log
         .iter()
         .filter_map(|event| match event {
-            Event::Populate(ipa, 0x1000) => Some(*ipa),
+            Event::Populate(ipa, 1) => Some(*ipa),
             _ => None,
         })
         .collect();

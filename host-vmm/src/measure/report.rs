@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::configuration::{Configuration, Program, RealmOptions};
 use crate::layout::{PAGE_BYTES, Range};
-use crate::load::{Prepared, Segment};
+use crate::load::{LoadError, Prepared, Segment};
 
 /// Reference values by which `cca-token verify` accepts the Realm.
 ///
@@ -75,7 +75,7 @@ struct Content {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     ipa: String,
-    bytes: usize,
+    bytes: u64,
     pages: u64,
     sha256: String,
 }
@@ -88,12 +88,16 @@ struct FirstVcpu {
 
 impl<'a> Report<'a> {
     /// Everything about the measurement of a Realm.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the content.
     pub fn new(
         configuration: &'a Configuration,
         options: &RealmOptions,
         prepared: &Prepared,
         measurement: HashValue,
-    ) -> Self {
+    ) -> Result<Self, LoadError> {
         let layout = &prepared.layout;
         let path = |path: &std::path::Path| Some(path.display().to_string());
         let program = match configuration.program {
@@ -101,14 +105,14 @@ impl<'a> Report<'a> {
             Program::Firmware => "firmware",
         };
         let mut contents = vec![
-            content(program, path(&configuration.kernel), prepared.kernel()),
-            content("device-tree", None, prepared.device_tree()),
+            content(program, path(&configuration.kernel), prepared.kernel())?,
+            content("device-tree", None, prepared.device_tree())?,
         ];
-        contents.extend(prepared.initrd().map(|initrd| {
+        if let Some(initrd) = prepared.initrd() {
             let file = configuration.initrd.as_deref().and_then(path);
-            content("initrd", file, initrd)
-        }));
-        Self {
+            contents.push(content("initrd", file, initrd)?);
+        }
+        Ok(Self {
             cca_realm_hash_algo_id: options.hash_algorithm.name(),
             cca_realm_initial_measurement: measurement.to_string(),
             cca_realm_personalization_value: options.personalization_value.to_string(),
@@ -131,20 +135,24 @@ impl<'a> Report<'a> {
                 pc: address(prepared.entry),
                 x0: address(prepared.registers()[0]),
             },
-        }
+        })
     }
 }
 
-fn content(what: &'static str, file: Option<String>, segment: &Segment) -> Content {
-    let hash = segment.sha256();
-    Content {
+fn content(
+    what: &'static str,
+    file: Option<String>,
+    segment: &Segment,
+) -> Result<Content, LoadError> {
+    let hash = segment.sha256()?;
+    Ok(Content {
         what,
         file,
         ipa: address(segment.ipa),
-        bytes: segment.content().len(),
+        bytes: segment.content_bytes(),
         pages: segment.range().size / PAGE_BYTES,
         sha256: HashValue::from(hash).to_string(),
-    }
+    })
 }
 
 fn place(range: Range) -> Place {

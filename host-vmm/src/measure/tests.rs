@@ -81,7 +81,7 @@ fn it_is_what_the_calls_of_a_launch_come_to() {
         let folder = tempfile::tempdir().unwrap();
         let configuration = configuration(folder.path(), &["--hash", name]);
         let prepared = Prepared::new(&configuration).unwrap();
-        let tree = prepared.device_tree().content().to_vec();
+        let tree = prepared.device_tree().content();
         assert_eq!(
             measured(&["--hash", name]),
             by_hand(algorithm, &tree),

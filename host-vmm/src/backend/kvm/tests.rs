@@ -431,7 +431,7 @@ fn an_ordinary_machine_has_nothing_private() {
     let machine = kernel.create(Flavour::Ordinary, &configuration).unwrap();
     let range = layout(&configuration).ram;
     machine.set_ram(&Ram::new(range, 0).unwrap()).unwrap();
-    machine.populate(range.base, &[0; 4096]).unwrap_err();
+    machine.populate(range.base, &[page(0)]).unwrap_err();
     machine.convert(range, Visibility::Shared).unwrap_err();
     assert_eq!(
         kernel.log(),
@@ -440,12 +440,14 @@ fn an_ordinary_machine_has_nothing_private() {
     assert_eq!(machine.statistics(), None);
 }
 
+fn page(byte: u8) -> Page {
+    Page([byte; 4096])
+}
+
 #[test]
 fn populating_goes_on_where_the_kernel_has_stopped() {
     let (_folder, configuration) = configuration(true);
-    let mut content = vec![1; 0x1000];
-    content.extend([2; 0x1000]);
-    content.extend([3; 0x1000]);
+    let content = [1, 2, 3].map(page);
     // Series v13 and later return 0 with part of it done; a signal is EINTR with part of it done.
     for interrupts in [None, Some(libc::EINTR)] {
         let kernel = Kernel {
@@ -455,11 +457,11 @@ fn populating_goes_on_where_the_kernel_has_stopped() {
         };
         let machine = kernel.create(Flavour::KvmCca, &configuration).unwrap();
         let mut ipa = 0x8000_0000;
-        let mut rest = content.as_slice();
+        let mut rest = &content[..];
         while !rest.is_empty() {
             let done = machine.populate(ipa, rest).unwrap();
             rest = &rest[done..];
-            ipa += done as u64;
+            ipa += done as u64 * PAGE_BYTES;
         }
         assert_eq!(
             kernel.log()[1..],
@@ -481,7 +483,7 @@ fn populating_that_does_nothing_is_an_error() {
             ..Kernel::module()
         };
         let machine = kernel.create(Flavour::Module, &configuration).unwrap();
-        let error = machine.populate(0x8000_0000, &[0; 4096]).unwrap_err();
+        let error = machine.populate(0x8000_0000, &[page(0)]).unwrap_err();
         let BackendError::Call { error, .. } = error else {
             panic!("{error}");
         };
@@ -493,8 +495,10 @@ fn populating_that_does_nothing_is_an_error() {
 fn much_is_populated_in_pieces() {
     let (_folder, configuration) = configuration(true);
     let machine = Kernel::module().create(Flavour::Module, &configuration);
-    let done = machine.unwrap().populate(0x8000_0000, &vec![0; 3 << 20]);
-    assert_eq!(done.unwrap(), 1 << 20);
+    let done = machine
+        .unwrap()
+        .populate(0x8000_0000, &vec![page(0); 3 << 8]);
+    assert_eq!(done.unwrap(), 1 << 8);
 }
 
 #[test]
