@@ -13,7 +13,8 @@ use tracing::{debug, error};
 
 use crate::confinement::Kind;
 use crate::exit::Exit;
-use crate::life::{Asked, Life, Peer};
+use crate::life::{Asked, Life};
+use crate::sys::socket::Peer;
 use crate::sys::{socket, terminal};
 use crate::worker::{Interest, Sources, Worker};
 

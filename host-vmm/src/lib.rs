@@ -18,7 +18,6 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod messages;
-pub mod notify;
 pub mod progress;
 pub mod rmm;
 pub mod run_directory;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::backend::VirtualMachine;
 use crate::backend::kvm::Flavour;
@@ -17,66 +17,21 @@ use crate::devices::lock;
 use crate::devices::virtio::VirtioMmio;
 use crate::devices::virtio::balloon::Balloon;
 use crate::exit::Exit;
-use crate::machine::control::Control;
-use crate::machine::{MachineError, Operator};
-use crate::notify::Notifier;
+use crate::sys::socket::Peer;
 use crate::sys::uapi::Statistics;
-use crate::worker::Worker;
 
 pub mod audit;
 pub mod counters;
+pub mod notify;
+mod operator;
+mod phase;
 
 use audit::{AuditLog, Event};
 use counters::ExitCounters;
+use notify::Notifier;
 
-/// How far a machine is.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Its files are read.
-    Preparing,
-    /// It is made.
-    Making,
-    /// Its memory is filled.
-    Filling,
-    /// Its vCPUs run.
-    Running,
-    /// It is taken down.
-    Ending,
-}
-
-impl Phase {
-    /// All of them, in their order.
-    pub const ALL: [Self; 5] = [
-        Self::Preparing,
-        Self::Making,
-        Self::Filling,
-        Self::Running,
-        Self::Ending,
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Preparing => "preparing",
-            Self::Making => "making",
-            Self::Filling => "filling",
-            Self::Running => "running",
-            Self::Ending => "ending",
-        }
-    }
-}
-
-/// The process at the other end of a Unix socket.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
-pub struct Peer {
-    /// Its number.
-    #[serde(rename = "peer-pid")]
-    pub pid: i32,
-    /// Its user.
-    #[serde(rename = "peer-uid")]
-    pub uid: u32,
-}
+pub use operator::Operator;
+pub use phase::Phase;
 
 /// Who wants a machine to end.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
@@ -119,10 +74,16 @@ pub struct About {
     pub cpus: u32,
 }
 
+/// Whoever has to hear that a machine is to end.
+pub(crate) trait Leave: Send + Sync {
+    /// The machine is to end.
+    fn leave(&self);
+}
+
 /// What there is only during a launch.
 #[derive(Default)]
 struct Current {
-    control: Option<Arc<Control>>,
+    control: Option<Arc<dyn Leave>>,
     machine: Option<Arc<dyn VirtualMachine>>,
     balloon: Option<Arc<VirtioMmio<Balloon>>>,
 }
@@ -334,11 +295,11 @@ impl Life {
     }
 
     /// A launch begins, which can be told to end from now on.
-    pub(crate) fn attach(&self, control: &Arc<Control>) {
+    pub(crate) fn attach(&self, control: &Arc<impl Leave + 'static>) {
         self.launches.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Making);
         self.set_filled(0, 0);
-        lock(&self.current).control = Some(Arc::clone(control));
+        lock(&self.current).control = Some(Arc::clone(control) as _);
         // It may have been told before.
         if self.asked().is_some() {
             control.leave();
@@ -424,26 +385,6 @@ impl Life {
             error: error.map(ToString::to_string),
             seconds: self.age().as_secs(),
         });
-    }
-
-    /// Listens for signals to end.
-    ///
-    /// # Errors
-    ///
-    /// If there are no descriptors or threads left.
-    pub fn listen(self: &Arc<Self>, operator: &Operator) -> Result<Worker, MachineError> {
-        let (endings, life) = (Arc::clone(&operator.0), Arc::clone(self));
-        let worker = Worker::start("signals", move |sources| {
-            if let Err(error) = sources.add(endings.as_ref(), 0) {
-                error!("signals are not heard: {error}");
-            }
-            while sources.wait().is_some() {
-                while let Some(signal) = endings.take() {
-                    life.ask(Asked::Signal { signal });
-                }
-            }
-        });
-        Ok(worker?)
     }
 }
 

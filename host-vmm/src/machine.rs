@@ -15,7 +15,6 @@ use crate::devices::virtio::vsock::ListenerError;
 use crate::exit::Ending;
 use crate::life::{Life, Phase};
 use crate::load::{LoadError, Prepared};
-use crate::sys::signal::Endings;
 use crate::sys::tap::TapError;
 use crate::vcpu::VcpuError;
 
@@ -95,22 +94,6 @@ pub enum MachineError {
         /// Why.
         error: VcpuError,
     },
-}
-
-/// Signals by which an operator ends this process. Made before any other thread, it keeps them
-/// from doing that at once.
-#[derive(Debug)]
-pub struct Operator(pub(crate) Arc<Endings>);
-
-impl Operator {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    ///
-    /// If the process has no descriptor left.
-    pub fn new() -> Result<Self, MachineError> {
-        Ok(Self(Arc::new(Endings::new()?)))
-    }
 }
 
 /// Makes a machine, runs it until it ends, and takes it down again. What it opens stays open in `held`,

@@ -20,12 +20,12 @@ use host_vmm::confinement::{self, Folders, Kind};
 use host_vmm::error::Error;
 use host_vmm::exit::{Ending, Exit};
 use host_vmm::fleet::{self, Stopping};
-use host_vmm::life::Life;
 use host_vmm::life::audit::{AuditLog, Event};
+use host_vmm::life::notify::Notifier;
+use host_vmm::life::{Life, Operator};
 use host_vmm::load::{Prepared, Sources};
-use host_vmm::machine::{self, Held, MachineError, Operator};
+use host_vmm::machine::{self, Held, MachineError};
 use host_vmm::measure::{self, MeasureError, report};
-use host_vmm::notify::Notifier;
 use host_vmm::rmm::{self, RmmError};
 use host_vmm::run_directory::Claim;
 use host_vmm::settings::{Effective, LogFormat};
@@ -159,8 +159,8 @@ fn live(
     let held = Held::default();
     // Before there are other threads, which must not take the signals; and no earlier, so that a
     // signal ends this process at once while it reads files.
-    let operator = Operator::new()?;
-    let _signals = life.listen(&operator)?;
+    let operator = Operator::new().map_err(MachineError::System)?;
+    let _signals = operator.listen(life).map_err(MachineError::System)?;
     let control = listener.map(|listener| control_socket::serve(listener, Arc::clone(life)));
     let _control = control.transpose().map_err(MachineError::System)?;
     info!(

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::http::{Request, Response};
 use super::metrics;
 use crate::configuration::MemorySize;
-use crate::life::{Life, Moving, MovingError, Peer, Phase};
+use crate::life::{Life, Moving, MovingError, Phase};
+use crate::sys::socket::Peer;
 
 /// How long a machine may take to end before it counts as stuck: memory of a Realm is wiped page by page, and whoever
 /// kills it then has it started again although its guest has switched itself off.

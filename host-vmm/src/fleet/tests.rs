@@ -6,8 +6,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::backend::fake::configuration;
 use crate::control_socket;
-use crate::life::{Asked, Life, Peer, Phase};
+use crate::life::{Asked, Life, Phase};
 use crate::run_directory::Claim;
+use crate::sys::socket::Peer;
 use crate::worker::Worker;
 
 /// A machine that answers at its socket.

@@ -12,9 +12,10 @@ use tracing::error;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::{Asked, Peer};
+use super::Asked;
 use crate::configuration::MachineName;
 use crate::devices::lock;
+use crate::sys::socket::Peer;
 
 /// Something that happens once in a life or a launch.
 #[derive(Serialize, Debug)]
@@ -169,8 +170,8 @@ impl AuditLog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Peer;
     use super::*;
+    use crate::sys::socket::Peer;
 
     fn records(path: &Path) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(path).unwrap();

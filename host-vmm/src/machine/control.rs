@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use super::MachineError;
 use crate::devices::lock;
 use crate::exit::Ending;
+use crate::life::Leave;
 use crate::vcpu::Ended;
 
 /// Between a machine and its threads.
@@ -31,11 +32,6 @@ impl Control {
     /// Whether the machine is to end.
     pub(crate) fn is_ending(&self) -> bool {
         lock(&self.ending).is_some()
-    }
-
-    /// The operator wants it to end.
-    pub(crate) fn leave(&self) {
-        self.finish();
     }
 
     /// What is left of it is to end.
@@ -75,5 +71,11 @@ impl Control {
                 .wait(ending)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+impl Leave for Control {
+    fn leave(&self) {
+        self.finish();
     }
 }

@@ -11,8 +11,18 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use libc::c_int;
+use serde::Serialize;
 
-use crate::life::Peer;
+/// The process at the other end of a Unix socket.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+pub struct Peer {
+    /// Its number.
+    #[serde(rename = "peer-pid")]
+    pub pid: i32,
+    /// Its user.
+    #[serde(rename = "peer-uid")]
+    pub uid: u32,
+}
 
 /// Clients that wait to be let in.
 const WAITING: c_int = 128;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use tracing::debug;
 
-use crate::life::Phase;
+use super::Phase;
 
 /// The variable that names the socket.
 const VARIABLE: &str = "NOTIFY_SOCKET";
