@@ -47,6 +47,13 @@ check library-browser tools/bare-metal-cargo.sh --browser clippy --quiet "${libr
 check shellcheck shellcheck -x tools/*.sh tools/setup/*.sh fvp-scripts/*.sh fvp-scripts/tests/* \
     tests/linux/init tests/linux/*-init tests/linux/host-soak tests/linux/*-load tests/linux/unit-report deploy/debian/*.p* \
     host-vmm/fuzz/run.sh .ci/run
+if [ "${1-}" != --code ]; then
+    # Fuzz targets are no part of the workspace. Only a program that is linked needs libFuzzer.
+    for fuzz in attestation-token/fuzz host-vmm/fuzz; do
+        CUSTOM_LIBFUZZER_PATH=/none check "clippy-$fuzz" cargo clippy --quiet --locked --target-dir "${CARGO_TARGET_DIR:-target}" \
+            --manifest-path "$fuzz/Cargo.toml" -- -D warnings
+    done
+fi
 if [ "${1-}" = --code ]; then
     :
 elif command -v cargo-deny >/dev/null; then

@@ -21,6 +21,7 @@ use host_vmm::devices::virtio::rng::Rng;
 use host_vmm::devices::virtio::{VirtioDevice, VirtioMmio};
 use host_vmm::devices::{Bus, Complaints, InterruptLine, MmioDevice};
 use host_vmm::layout::{self, Layout, PAGE_BYTES, Range, Spi};
+use host_vmm::load::Page;
 use host_vmm::sys::memory::Ram;
 use host_vmm::vcpu::{Shared, run};
 use host_vmm_fuzz::{Input, NoLink, RAM, SHARED};
@@ -51,7 +52,7 @@ impl VirtualMachine for Machine {
         unreachable!("made already")
     }
 
-    fn populate(&self, _: u64, _: &[u8]) -> Result<usize, BackendError> {
+    fn populate(&self, _: u64, _: &[Page]) -> Result<usize, BackendError> {
         unreachable!("made already")
     }
 
