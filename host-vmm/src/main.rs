@@ -168,7 +168,7 @@ fn live(
         memory = %configuration.memory,
         cpus = configuration.cpus.get(),
         milliseconds = milliseconds(begin),
-        "files read"
+        "files opened"
     );
     let mut measured = configuration.realm.as_ref();
     loop {

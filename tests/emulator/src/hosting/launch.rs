@@ -11,7 +11,7 @@ const MIXED_BLOCKS: u64 = 6;
 
 /// The phases: what a line of `host-vmm` begins with, the field that has the milliseconds, a name.
 const PHASES: &[(&str, &str, &str)] = &[
-    ("files read", "milliseconds", "files"),
+    ("files opened", "milliseconds", "files"),
     ("machine made", "milliseconds", "machine"),
     ("memory filled", "milliseconds", "filling"),
     ("started", "milliseconds", "start"),
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     const CONSOLE: &str = "\
-        host-vmm: files read name=\"guest\" memory=256 MiB cpus=1 milliseconds=77\n\
+        host-vmm: files opened name=\"guest\" memory=256 MiB cpus=1 milliseconds=77\n\
         host-vmm: machine made on=the Realm kernel module milliseconds=170\n\
         filling memory 26 MiB/42 MiB\u{1b}[2Khost-vmm: memory filled mebibytes=42 milliseconds=3443\n\
         host-vmm: started milliseconds=8\n\

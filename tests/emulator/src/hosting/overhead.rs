@@ -153,7 +153,7 @@ mod tests {
         load: Realm cpu before exits=1189 IRQ=208 idle=0.04\n\
         load: Realm cpu took 243115241\n\
         load: Realm cpu after exits=1367 IRQ=211 RIPAS-change=3 idle=1.04\n\
-        load: Realm vmm: host-vmm: files read name=load memory=512 MiB cpus=1 milliseconds=11\n\
+        load: Realm vmm: host-vmm: files opened name=load memory=512 MiB cpus=1 milliseconds=11\n\
         load: Realm vmm: host-vmm: machine made on=the Realm kernel module milliseconds=0\n\
         load: Realm vmm: host-vmm: memory filled mebibytes=43 milliseconds=232\n\
         load: Realm vmm: host-vmm: started milliseconds=5\n\

@@ -18,7 +18,7 @@ const STEPS: &[(&str, &str)] = &[
     ("EL3 monitor and RMM", "rmm: "),
     ("host kernel", "host: "),
     ("Realm kernel module", "status=0"),
-    ("VMM and its files", "host-vmm: files read"),
+    ("VMM and its files", "host-vmm: files opened"),
     ("Realm made", "host-vmm: machine made"),
     ("memory filled", "host-vmm: memory filled"),
     ("Realm active", "host-vmm: started"),
