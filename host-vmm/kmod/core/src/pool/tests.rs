@@ -186,3 +186,41 @@ fn what_comes_back_is_found_among_many() {
     pool.add(page(1024), 10).expect("a chunk");
     assert_eq!(pool.take_group(0, true), Some(page(1025)));
 }
+
+#[test]
+fn a_long_look_for_parts_pauses_and_goes_on() {
+    let mut pool = Pool::new();
+    for pair in 0..160 {
+        for first in [3072 * pair + 1024, 3072 * pair + 2048] {
+            pool.add(page(first), 10).expect("a chunk");
+        }
+    }
+    let mut blocks: Vec<Page> = core::iter::from_fn(|| pool.take_block()).collect();
+    while pool.take_group(0, true).is_some() {}
+    blocks.sort();
+    for block in &blocks[..28] {
+        for number in 0..512 {
+            pool.release(block.nth(number)).expect("handed out");
+        }
+    }
+    let (idle, owned) = (pool.available(), pool.counters().owned);
+    assert!(idle > pool.reserve());
+    // Nothing of the highest chunks lies idle.
+    let mut below = u64::MAX;
+    let mut next = || pool.remove_spare(Sweep::Parts, &mut below);
+    assert_eq!(next(), Spare::Later);
+    let mut given = 0;
+    loop {
+        match pool.remove_spare(Sweep::Parts, &mut below) {
+            Spare::Split(first, order) => pool.split_done(first, order),
+            Spare::Pages(_, count) => given += count as u64,
+            Spare::Later => {}
+            Spare::None => break,
+            found @ Spare::Chunk(..) => panic!("{found:?} guards pages that are in use"),
+        }
+    }
+    assert!(given > 0 && pool.available() <= pool.reserve());
+    // What stays as a guard is not there for anything else.
+    assert!(pool.available() <= idle - given);
+    assert_eq!(pool.counters().owned, owned - given);
+}
