@@ -32,7 +32,7 @@ mod source;
 use image::{Image, ImageError, MAX_IMAGE_BYTES, ParseError};
 use source::Source;
 
-pub use segment::{Page, Piece, Pieces, Segment};
+pub use segment::{PIECE_BYTES, Page, Piece, Pieces, Segment};
 
 /// What is kept behind firmware, of which nothing says how much memory it takes.
 pub const FIRMWARE_BESIDES_BYTES: u64 = BLOCK_BYTES;

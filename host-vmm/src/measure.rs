@@ -57,7 +57,7 @@ pub fn initial_measurement(
     initial_measurement_while(options, prepared, || Ok(()))
 }
 
-/// The same, for as long as it goes on, which is asked once for each 2 MiB of content.
+/// The same, for as long as it goes on, which is asked for each piece of the content.
 ///
 /// # Errors
 ///

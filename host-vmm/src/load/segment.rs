@@ -10,6 +10,12 @@ use super::LoadError;
 use super::source::Source;
 use crate::layout::{BLOCK_BYTES, PAGE_BYTES, Range};
 
+/// Most bytes of a piece. A caller who gives way to others does so between two of them at the latest: the
+/// kernel copies one without a pause.
+pub const PIECE_BYTES: u64 = 256 << 10;
+
+const _: () = assert!(BLOCK_BYTES.is_multiple_of(PIECE_BYTES));
+
 /// A page, where kernels want to find one.
 #[repr(C, align(4096))]
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -124,7 +130,7 @@ pub struct Pieces<'a> {
     done: u64,
 }
 
-/// What is next to each other in memory, of one block of 2 MiB.
+/// Up to [`PIECE_BYTES`] that are next to each other in memory, in one block of 2 MiB.
 #[derive(Debug)]
 pub struct Piece<'a> {
     /// Where it is.
@@ -158,9 +164,8 @@ impl Pieces<'_> {
             return Ok(None);
         }
         let ipa = self.segment.ipa + self.done;
-        let block_left = BLOCK_BYTES - ipa % BLOCK_BYTES;
-        let bytes = left.min(block_left);
-        // At most a block.
+        let bytes = left.min(PIECE_BYTES - ipa % PIECE_BYTES);
+        // Not many.
         let content_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let pages = content_bytes.div_ceil(size_of::<Page>());
         if self.room.len() < pages {

@@ -7,6 +7,7 @@ use super::*;
 
 const RAM: u64 = 0x8000_0000;
 const BLOCK: usize = 2 << 20;
+const PIECE: usize = 256 << 10;
 
 /// No two pages of it are alike, and no byte is 0.
 fn bytes(count: usize) -> Vec<u8> {
@@ -22,13 +23,14 @@ fn source(folder: &Path, count: usize) -> (PathBuf, Arc<Source>) {
 }
 
 #[test]
-fn pieces_are_the_whole_of_it_block_by_block() {
+fn pieces_are_the_whole_of_it_in_order() {
     let folder = TempDir::new().unwrap();
     for offset in [0, 0x1000, 0x1f_f000] {
         for count in [
             1,
             4096,
             4097,
+            PIECE,
             BLOCK - 4096,
             BLOCK,
             BLOCK + 1,
@@ -47,7 +49,7 @@ fn pieces_are_the_whole_of_it_block_by_block() {
                 while let Some(piece) = pieces.next().unwrap() {
                     assert_eq!(piece.ipa, end);
                     end += size_of_val(piece.pages) as u64;
-                    assert_eq!(piece.ipa / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
+                    assert_eq!(piece.ipa / PIECE_BYTES, (end - 1) / PIECE_BYTES);
                     pages += piece.pages.len();
                     found.extend(piece.content());
                     let behind = &piece.pages.as_bytes()[piece.content().len()..];
@@ -74,10 +76,10 @@ fn nobody_needs_memory_for_all_of_it() {
     let mut pieces = segment.pieces();
     let mut count = 0;
     while pieces.next().unwrap().is_some() {
-        assert!(pieces.room.len() <= BLOCK / 4096);
+        assert!(pieces.room.len() <= PIECE / 4096);
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 5 * BLOCK / PIECE);
     let (_, small) = source(folder.path(), 5000);
     let segment = Segment::of_file(RAM, &small);
     let mut pieces = segment.pieces();
