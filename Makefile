@@ -21,6 +21,15 @@ image_tool := $(build_folder)/debug/image-tool
 cargo := cargo
 locked := $(if $(CI),--locked,)
 host_cargo_flags := $(locked) --workspace --exclude rmm-image --exclude el3-probe --exclude realm-kmod
+# The programs for this machine: these alone, or with WITH_TESTS=1 as their tests have them, which then build
+# nothing that they have in common a second time (other features, other profile).
+ifeq ($(WITH_TESTS),)
+build_programs := $(cargo) build --quiet $(locked) -p emulator -p cca-token -p image-tool
+documents := $(cargo) run --quiet $(locked) -p host-vmm --example documents --
+else
+build_programs := $(cargo) test --quiet --no-run $(host_cargo_flags)
+documents := $(build_folder)/debug/examples/documents
+endif
 
 .PHONY: help
 help: ## List these targets
@@ -164,9 +173,9 @@ module: setup-module ## Build the Realm kernel module: target/module/<kernel rel
 	@tools/build-module.sh "$(build_folder)" target/module $(KERNELS)
 
 .PHONY: deb
-deb: setup-module linux-programs ## Build Debian packages of host-vmm and, for DKMS, the module: target/deb/*.deb
+deb: setup-module linux-programs emulator ## Build Debian packages of host-vmm and, for DKMS, the module: target/deb/*.deb
 	@tools/build-module.sh "$(build_folder)" target/module --rust-half
-	@$(cargo) run --quiet $(locked) -p host-vmm --example documents -- target/documents
+	@$(documents) target/documents
 	@tools/build-deb.sh target/linux target/module target/documents target/deb
 
 .PHONY: linux-programs
@@ -205,7 +214,7 @@ payloads: image ## Build the EL3 monitor and the test programs
 
 .PHONY: emulator
 emulator: setup-build
-	@$(cargo) build --quiet $(locked) -p emulator -p cca-token -p image-tool
+	@$(build_programs)
 
 .PHONY: lint
 lint: setup-build ## Format, clippy for host and bare metal, scripts, licences (where the tools are there)

@@ -258,6 +258,9 @@ done
 
 echo "== build =="
 built=yes
+case " ${parts[*]} " in
+*" host "*) export WITH_TESTS=1 ;;
+esac
 make emulator
 case " ${parts[*]} " in
 *" probe "* | *" boot-matrix"* | *" ns-host-"* | *" stress "* | *" parked "* | *" evidence "* | *" gigabyte "* | *" linux "* | *" realm-linux "* | *" kernels "* | *" load "* | *" fvp "*) make payloads || built= ;;
