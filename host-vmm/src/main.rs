@@ -158,7 +158,7 @@ fn live(
     let mut prepared = sources.prepare(configuration)?;
     let held = Held::default();
     // Before there are other threads, which must not take the signals; and no earlier, so that a
-    // signal ends this process at once while it reads files.
+    // signal ends this process at once while it waits for a pipe.
     let operator = Operator::new().map_err(MachineError::System)?;
     let _signals = operator.listen(life).map_err(MachineError::System)?;
     let control = listener.map(|listener| control_socket::serve(listener, Arc::clone(life)));

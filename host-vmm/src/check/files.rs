@@ -4,7 +4,7 @@ use super::Line;
 use crate::configuration::{Configuration, TapSource};
 use crate::devices::virtio::block::Block;
 use crate::devices::virtio::vsock::Listener;
-use crate::load::Prepared;
+use crate::load::{LoadError, Prepared};
 use crate::sys::tap::Tap;
 
 pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
@@ -53,14 +53,21 @@ pub(super) fn lines(configuration: &Configuration) -> Vec<Line> {
     lines
 }
 
-/// Kernel and initial RAM disk are read, as a run does it.
+/// Kernel and initial RAM disk are read to their end, as a run does it.
 fn content(configuration: &Configuration) -> Line {
     let name = "kernel and initial RAM disk";
-    match Prepared::new(configuration) {
-        Ok(prepared) => {
-            let bytes: u64 = prepared.segments().map(|one| one.range().size).sum();
-            Line::good(name, format!("{} to be loaded", super::mebibytes(bytes)))
+    let read = || {
+        let prepared = Prepared::new(configuration)?;
+        let mut bytes = 0;
+        for segment in prepared.segments() {
+            let mut pieces = segment.pieces();
+            while pieces.next()?.is_some() {}
+            bytes += segment.range().size;
         }
+        Ok::<u64, LoadError>(bytes)
+    };
+    match read() {
+        Ok(bytes) => Line::good(name, format!("{} to be loaded", super::mebibytes(bytes))),
         Err(error) => Line::bad(name, error.to_string(), "give others, or more memory"),
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Its files are read.
+    /// Its files are opened.
     Preparing,
     /// It is made.
     Making,

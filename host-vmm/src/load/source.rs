@@ -19,7 +19,7 @@ pub(super) struct Source {
 enum Content {
     /// Stays where it is, as it was when it was opened.
     File { file: File, stamp: Stamp },
-    /// Of a pipe, which cannot be read twice.
+    /// Of a pipe, which cannot be read twice, or of a file that says nothing of its length.
     Read(Vec<u8>),
 }
 
@@ -41,7 +41,7 @@ impl Stamp {
 }
 
 impl Source {
-    /// Opens it; a pipe is also read, up to `limit` bytes, because who writes there may wait for that.
+    /// Opens it; a pipe, or a file that says that it is empty, is also read, up to `limit` bytes, because who writes there may wait for that.
     ///
     /// # Errors
     ///
@@ -53,12 +53,13 @@ impl Source {
         let file = options.read(true).custom_flags(libc::O_NOCTTY).open(path);
         let file = file.map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
-        let content = if kind.is_fifo() {
+        let stamp = Stamp::of(&file).map_err(failed)?;
+        // Files that the kernel makes up as they are read say that they are empty.
+        let content = if kind.is_fifo() || (kind.is_file() && stamp.bytes == 0) {
             let mut bytes = Vec::new();
             file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
             Content::Read(bytes)
         } else if kind.is_file() {
-            let stamp = Stamp::of(&file).map_err(failed)?;
             Content::File { file, stamp }
         } else {
             return Err(LoadError::NotAFile(path.into()));
@@ -74,7 +75,7 @@ impl Source {
         &self.path
     }
 
-    /// How long it is; of a pipe, how much was read.
+    /// How long it is, or how much was read of it at once.
     pub(super) fn bytes(&self) -> u64 {
         match &self.content {
             Content::File { stamp, .. } => stamp.bytes,
@@ -106,7 +107,8 @@ impl Source {
         }
     }
 
-    /// Whether it still is what it was when it was opened. What was read before is good then.
+    /// Whether it still is what it was when it was opened, by its length and the time when it was last changed.
+    /// Whoever may write to it can hide that from us; the Realm's token has what was loaded.
     ///
     /// # Errors
     ///

@@ -198,6 +198,20 @@ fn a_pipe_is_read_once_and_loaded_each_time() {
     writer.join().unwrap().unwrap();
 }
 
+/// As those of /proc, which are made up while they are read.
+#[test]
+fn a_file_that_says_that_it_is_empty_is_read() {
+    let mut files = Files::plain();
+    let path = std::path::Path::new("/proc/version");
+    assert_eq!(fs::metadata(path).unwrap().len(), 0);
+    files.configuration.kernel = path.into();
+    files.configuration.program = Program::Firmware;
+    let content = fs::read(path).unwrap();
+    assert_eq!(files.prepared().kernel().content(), content);
+    files.configuration.initrd = Some(path.into());
+    assert_eq!(files.prepared().initrd().unwrap().content(), content);
+}
+
 #[test]
 fn an_ordinary_machine_has_new_seeds_each_time() {
     let mut files = Files::plain();

@@ -50,18 +50,25 @@ pub(super) fn populate(
     Ok(Some(total))
 }
 
-/// Fills an ordinary machine's memory, and says with how much.
-pub(super) fn copy(ram: &Ram, prepared: &Prepared) -> Result<u64, MachineError> {
+/// Fills an ordinary machine's memory, and says with how much; `None` if it is to end.
+pub(super) fn copy(
+    ram: &Ram,
+    prepared: &Prepared,
+    control: &Control,
+) -> Result<Option<u64>, MachineError> {
     let memory = ram.for_devices();
     let mut total = 0;
     for segment in prepared.segments() {
         let mut pieces = segment.pieces();
         while let Some(piece) = pieces.next()? {
+            if control.is_ending() {
+                return Ok(None);
+            }
             memory
                 .write_slice(piece.content(), GuestAddress(piece.ipa))
                 .map_err(|error| MachineError::Memory(io::Error::other(error)))?;
         }
         total += segment.range().size;
     }
-    Ok(total)
+    Ok(Some(total))
 }

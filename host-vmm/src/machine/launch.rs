@@ -130,7 +130,7 @@ impl Launch<'_> {
             let machine = self.machine.as_ref();
             fill::populate(self.life, machine, prepared, self.control)?
         } else {
-            Some(fill::copy(ram, prepared)?)
+            fill::copy(ram, prepared, self.control)?
         };
         let Some(bytes) = filled else {
             return Ok(false);

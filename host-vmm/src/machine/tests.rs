@@ -248,6 +248,17 @@ fn an_operator_who_leaves_before_or_during_the_launch_starts_nothing() {
     assert_eq!(result.unwrap(), Ending::Ended);
     let log = machine.log();
     assert!(!log.iter().any(|event| matches!(event, Event::Populate(..))));
+
+    let (folder, configuration) = self::configuration(false);
+    let prepared = Prepared::new(&configuration).unwrap();
+    let path = folder.path().join("audit");
+    let life = Life::new(&configuration, Some(AuditLog::open(&path).unwrap()));
+    life.ask(Asked::Terminal);
+    let machine = Arc::new(Machine::new(Flavour::Ordinary, vec![vec![Step::PowerOff]]));
+    let result = run(&life, &configuration, &prepared, machine);
+    assert_eq!(result.unwrap(), Ending::Ended);
+    let events = fs::read_to_string(path).unwrap();
+    assert!(events.contains("\"made\"") && !events.contains("\"filled\""));
 }
 
 #[test]
