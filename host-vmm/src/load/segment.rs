@@ -165,7 +165,7 @@ impl Pieces<'_> {
         }
         let ipa = self.segment.ipa + self.done;
         let bytes = left.min(PIECE_BYTES - ipa % PIECE_BYTES);
-        // Not many.
+        // At most `PIECE_BYTES`.
         let content_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let pages = content_bytes.div_ceil(size_of::<Page>());
         if self.room.len() < pages {

@@ -51,7 +51,7 @@ impl Amounts {
             ("moves", self.moves, Duration::from_mins(4)),
             ("hostile", self.hostile, Duration::from_secs(2)),
             ("starts", self.starts, Duration::from_secs(20)),
-            ("crowd", self.crowd, Duration::from_mins(45)),
+            ("crowd", self.crowd, Duration::from_mins(15)),
         ]
     }
 }
