@@ -10,8 +10,9 @@ const GROUPS: &str = "/sys/fs/cgroup";
 const USE: &str = "/tmp/use";
 /// A machine's memory, in MiB.
 const ALL: u64 = 192;
-/// A group may have so much more, in MiB, than with a machine that has all of its memory: there is room for what the
-/// host writes only because of what has come back.
+/// What the host writes meanwhile, in MiB, and how much more its group may have then than with a machine that has
+/// all of its memory: there is room for it only because of what has come back.
+const USED: u64 = 36;
 const MORE: u64 = 4;
 /// MiB that a machine leaves to itself when it fills its memory.
 const LEFT: u64 = 36;
@@ -26,14 +27,12 @@ const MACHINES: [Machine; 2] = [
         name: "realm",
         is_realm: true,
         less: 144,
-        used: 36,
     },
     Machine {
         name: "machine",
         is_realm: false,
         // Pages that nobody has touched yet go first, and the host has those already.
-        less: 124,
-        used: 28,
+        less: 116,
     },
 ];
 
@@ -113,8 +112,6 @@ struct Machine {
     is_realm: bool,
     /// MiB that it is to have meanwhile.
     less: u64,
-    /// What the host writes meanwhile, in MiB.
-    used: u64,
 }
 
 impl Machine {
@@ -163,7 +160,7 @@ impl Machine {
             "{name} has given {given} MiB back: {} MiB less are charged, the module has {owned} MiB less",
             before.charged.saturating_sub(now.charged) >> 10,
         ));
-        if self.is_realm && owned < self.used - MORE {
+        if self.is_realm && owned < USED - MORE {
             return Err(format!("of {given} MiB {owned} came back from the module"));
         }
         let most = before.charged + (MORE << 10);
@@ -171,8 +168,7 @@ impl Machine {
             "echo $(({most} << 10)) >{GROUPS}/{name}/memory.max; mount -t tmpfs none {USE}"
         ))?;
         host.command(&format!(
-            "(echo 0 >{GROUPS}/{name}/cgroup.procs; exec dd if=/dev/zero of={USE}/file bs=1M count={})",
-            self.used
+            "(echo 0 >{GROUPS}/{name}/cgroup.procs; exec dd if=/dev/zero of={USE}/file bs=1M count={USED})"
         ))?;
         host.command(&format!(
             "umount {USE}; echo max >{GROUPS}/{name}/memory.max"
